@@ -1,0 +1,52 @@
+//! The wire contract as generated from `proto/`: messages, clients and servers of `scrip.v1`.
+
+tonic::include_proto!("scrip.v1");
+
+/// The compiled descriptors of the contract and all it imports, as server reflection serves them.
+pub const DESCRIPTOR_SET: &[u8] = tonic::include_file_descriptor_set!("scrip_descriptor");
+
+#[cfg(test)]
+mod tests {
+    use super::ErrorReason;
+
+    /// What clients program against. A reason may be added here; none may be renamed or dropped.
+    const REASONS: [&str; 27] = [
+        "INVALID_FIELD",
+        "REQUEST_ID_REQUIRED",
+        "REQUEST_ID_REUSED",
+        "TASK_ALREADY_CHARGED",
+        "INSUFFICIENT_BALANCE",
+        "USER_NOT_FOUND",
+        "TASK_NOT_FOUND",
+        "ACCOUNT_NOT_FOUND",
+        "LEASE_NOT_FOUND",
+        "RECONCILIATION_NOT_FOUND",
+        "REFUND_EXCEEDS_CHARGE",
+        "TASK_STATE_CONFLICT",
+        "HOLD_EXPIRED",
+        "CAPTURE_EXCEEDS_HOLD",
+        "BATCH_ABORTED",
+        "ACCOUNT_EXISTS",
+        "LEASE_EXPIRED",
+        "LEASE_SUPERSEDED",
+        "NO_KEY_AVAILABLE",
+        "OVERLOADED",
+        "STORE_UNAVAILABLE",
+        "OUTCOME_UNKNOWN",
+        "SHUTTING_DOWN",
+        "UPSTREAM_UNAVAILABLE",
+        "UPSTREAM_DENIED",
+        "UNAUTHENTICATED",
+        "PERMISSION_DENIED",
+    ];
+
+    #[test]
+    fn the_reasons_are_those_promised() {
+        let generated: Vec<_> = (1..)
+            .map_while(|number| ErrorReason::try_from(number).ok())
+            .map(|reason| reason.as_str_name())
+            .collect();
+        let promised: Vec<_> = REASONS.iter().map(|name| format!("ERROR_REASON_{name}")).collect();
+        assert_eq!(generated, promised);
+    }
+}
