@@ -1,3 +1,13 @@
-//! x
+//! scrip: prepaid billing for AI products, over gRPC.
+//!
+//! The map, in the order a request passes through:
+//!
+//! - [`pb`]: the wire contract, generated from `proto/`
+//! - [`store`]: the two databases behind one pair of traits
+//! - [`ledger`]: the pure core that decides
+//! - [`clock`]: time and randomness, handed in
 
+pub mod clock;
+pub mod ledger;
 pub mod pb;
+pub mod store;

@@ -1,0 +1,50 @@
+//! Time and randomness, handed in: the one place that takes them from the air. Tests and simulations hand in their own.
+
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use crate::ledger::Micros;
+
+/// The wall clock.
+pub trait Clock: Send + Sync + 'static {
+    /// Microseconds since the epoch, UTC.
+    fn now(&self) -> Micros;
+}
+
+/// Identifiers that must never repeat.
+pub trait Ids: Send + Sync + 'static {
+    /// A new batch id: a UUIDv7, so that ids are written in the order of their keys.
+    fn batch_id(&self) -> Uuid;
+}
+
+/// The machine's own clock and randomness.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct System;
+
+impl System {
+    /// The system clock, shared.
+    pub fn clock() -> Arc<dyn Clock> {
+        Arc::new(System)
+    }
+
+    /// The system's source of ids, shared.
+    pub fn ids() -> Arc<dyn Ids> {
+        Arc::new(System)
+    }
+}
+
+impl Clock for System {
+    #[allow(clippy::disallowed_methods, reason = "the one reading of the machine's clock")]
+    fn now(&self) -> Micros {
+        Micros(jiff::Timestamp::now().as_microsecond())
+    }
+}
+
+impl Ids for System {
+    #[allow(clippy::disallowed_methods, reason = "the one source of randomness")]
+    fn batch_id(&self) -> Uuid {
+        let millis = u64::try_from(self.now().0 / 1_000).unwrap_or_default();
+        uuid::Builder::from_unix_timestamp_millis(millis, &rand::random()).into_uuid()
+    }
+}

@@ -1,0 +1,194 @@
+//! The stores: where a batch's rows are locked, read and written, in one durable commit.
+//!
+//! A store is two doors. A [`Writer`] runs batches, one at a time, on a connection of its own; a [`Reader`] answers
+//! everything that changes nothing. [`sqlite`] and [`postgres`] each speak their own full dialect, from `.sql` files
+//! beside their code; one contract suite holds both to the same behaviour.
+//!
+//! The phases of [`Writer::transact`]:
+//!
+//! | phase | why there |
+//! |---|---|
+//! | begin | on a dedicated connection: nothing else can be inside the transaction |
+//! | lock the footprint's users, sorted | the one guard of everything a user owns; one order, so no deadlock |
+//! | read users, tasks, requests and `now` | after the locks, in later statements, so that what is read is current |
+//! | decide | pure; may run again after a conflict |
+//! | write the plan and the batch id | a few bulk statements |
+//! | commit | durable; only then is anybody answered |
+
+mod error;
+pub mod rows;
+
+use std::sync::Arc;
+
+use futures::future::BoxFuture;
+use uuid::Uuid;
+
+use crate::ledger::{EntryRange, Footprint, Micros, Plan, Snapshot, Text, User, UserId};
+
+pub use error::{Failure, StoreError, Transacted};
+pub use rows::{
+    EntryQuery, FinancialQuery, FinancialTransaction, Page, PastBalance, PointsDetail, PointsQuery,
+    StoredEntry, TaskQuery, TaskRecord, UserCursor,
+};
+
+/// Decides a batch from its snapshot. Called at most once a transaction; a retried batch calls it again.
+pub type Decide<'a> = &'a mut (dyn FnMut(Snapshot) -> Plan + Send);
+
+/// Whether a batch id may already have been committed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Run {
+    /// The id is new: it is written with the rest of the plan.
+    First,
+    /// An earlier run ended in [`Transacted::Unknown`]: the id is inserted before anything else. The insert waits for
+    /// the orphaned transaction; if the id is there, the batch had committed.
+    Resolving,
+}
+
+/// A database, opened, checked and migrated.
+pub trait Store: Send + Sync + 'static {
+    /// A writer with a connection of its own, made at its first batch and remade after a failure.
+    fn writer(&self) -> Box<dyn Writer>;
+
+    /// The reader, shared by all.
+    fn reader(&self) -> Arc<dyn Reader>;
+
+    /// What it is, for people and without secrets: `SQLite ./scrip.db` or `PostgreSQL 15.18 at db:5432/scrip`.
+    fn describe(&self) -> String;
+}
+
+/// Runs batches, one at a time.
+pub trait Writer: Send {
+    /// Locks, reads, decides, writes and commits one batch. A plan with nothing to write commits nothing and answers
+    /// [`Transacted::Committed`].
+    fn transact<'a>(
+        &'a mut self,
+        batch_id: Uuid,
+        run: Run,
+        footprint: &'a Footprint,
+        decide: Decide<'a>,
+    ) -> BoxFuture<'a, Transacted>;
+
+    /// Forgets batch ids that no unknown outcome can still ask for: those older than `before`, at most `limit` of
+    /// them. Answers how many went.
+    fn prune_commits(&mut self, before: Micros, limit: u32) -> BoxFuture<'_, Result<u64, StoreError>>;
+}
+
+/// Answers everything that changes nothing. Never waits for a writer's locks.
+pub trait Reader: Send + Sync + 'static {
+    /// The moment the next batch would be judged by, near enough for a reader.
+    fn now(&self) -> BoxFuture<'_, Result<Micros, StoreError>>;
+
+    /// The users of `user_ids` that exist, in no order.
+    fn users<'a>(&'a self, user_ids: &'a [UserId]) -> BoxFuture<'a, Result<Vec<User>, StoreError>>;
+
+    /// A user's purses after the last entry at or before `at`; `None` if the user does not exist. Before the first
+    /// entry the purses are empty and `time` is `None`.
+    fn past_balance(
+        &self,
+        user_id: UserId,
+        at: Micros,
+    ) -> BoxFuture<'_, Result<Option<PastBalance>, StoreError>>;
+
+    /// The owners of the tasks of `task_ids` that exist, in no order.
+    fn task_owners<'a>(
+        &'a self,
+        task_ids: &'a [Text],
+    ) -> BoxFuture<'a, Result<Vec<(Text, UserId)>, StoreError>>;
+
+    /// The entries of all `ranges`, in no order.
+    fn entries<'a>(
+        &'a self,
+        ranges: &'a [(UserId, EntryRange)],
+    ) -> BoxFuture<'a, Result<Vec<crate::ledger::Entry>, StoreError>>;
+
+    /// Entries newest first; `page.before` is a `user_seq`.
+    fn list_entries<'a>(
+        &'a self,
+        query: &'a EntryQuery,
+        page: Page,
+    ) -> BoxFuture<'a, Result<Vec<crate::ledger::Entry>, StoreError>>;
+
+    /// Points rows newest first; `page.before` is a `user_seq`, answered beside each row.
+    fn list_points_details<'a>(
+        &'a self,
+        query: &'a PointsQuery,
+        page: Page,
+    ) -> BoxFuture<'a, Result<Vec<(i64, PointsDetail)>, StoreError>>;
+
+    /// Financial rows newest first; `page.before` is a `user_seq`, answered beside each row.
+    fn list_financial_transactions<'a>(
+        &'a self,
+        query: &'a FinancialQuery,
+        page: Page,
+    ) -> BoxFuture<'a, Result<Vec<(i64, FinancialTransaction)>, StoreError>>;
+
+    /// Users newest first.
+    fn list_users(
+        &self,
+        before: Option<UserCursor>,
+        limit: u32,
+    ) -> BoxFuture<'_, Result<Vec<User>, StoreError>>;
+
+    /// One task with its JSON.
+    fn task<'a>(&'a self, task_id: &'a str) -> BoxFuture<'a, Result<Option<TaskRecord>, StoreError>>;
+
+    /// Tasks newest first, with their JSON; `page.before` is a row id.
+    fn list_tasks<'a>(
+        &'a self,
+        query: &'a TaskQuery,
+        page: Page,
+    ) -> BoxFuture<'a, Result<Vec<TaskRecord>, StoreError>>;
+
+    /// Open holds whose time has passed by the database's (SQLite: the injected) clock, longest overdue first.
+    fn due_holds(&self, limit: u32) -> BoxFuture<'_, Result<Vec<(UserId, Text)>, StoreError>>;
+
+    /// Charged tasks that are still pending or processing and were created before `created_before`, oldest first;
+    /// `after` is the row id of the last one seen.
+    fn stuck_tasks(
+        &self,
+        created_before: Micros,
+        after: i64,
+        limit: u32,
+    ) -> BoxFuture<'_, Result<Vec<TaskRecord>, StoreError>>;
+
+    /// One snapshot of every stored figure, for `verify`.
+    fn audit_snapshot(&self) -> BoxFuture<'_, Result<Box<dyn AuditSnapshot>, StoreError>>;
+}
+
+/// Everything stored, as of one moment, page by page in key order. Each call answers at most `limit` rows after the
+/// key given; an empty answer is the end.
+pub trait AuditSnapshot: Send {
+    /// How many rows the tables hold, roughly: for a progress bar alone.
+    fn estimate(&mut self) -> BoxFuture<'_, Result<u64, StoreError>>;
+
+    /// Users by id.
+    fn users(&mut self, after: UserId, limit: u32) -> BoxFuture<'_, Result<Vec<User>, StoreError>>;
+
+    /// Financial rows with their points twins, by (user_id, user_seq).
+    fn entries(
+        &mut self,
+        after: (UserId, i64),
+        limit: u32,
+    ) -> BoxFuture<'_, Result<Vec<StoredEntry>, StoreError>>;
+
+    /// Points rows that have no financial row of their number, by (user_id, user_seq).
+    fn orphan_points(
+        &mut self,
+        after: (UserId, i64),
+        limit: u32,
+    ) -> BoxFuture<'_, Result<Vec<(UserId, i64)>, StoreError>>;
+
+    /// Tasks by (user_id, row id), with `is_refund` and the number of attempt rows as stored.
+    fn tasks(
+        &mut self,
+        after: (UserId, i64),
+        limit: u32,
+    ) -> BoxFuture<'_, Result<Vec<TaskRecord>, StoreError>>;
+
+    /// Idempotency records by (user_id, request_id).
+    fn requests<'a>(
+        &'a mut self,
+        after: (UserId, &'a str),
+        limit: u32,
+    ) -> BoxFuture<'a, Result<Vec<crate::ledger::RequestRecord>, StoreError>>;
+}

@@ -1,0 +1,182 @@
+//! Rows and queries that are not the ledger's own: what lists page through, and what `verify` reads back.
+
+use crate::ledger::{Hash, Micros, Operation, Purse, SourceType, Task, TaskStatus, Text, UserId};
+
+/// How much of a list to answer, newest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Page {
+    /// Only rows before this key; `None` starts at the newest.
+    pub before: Option<i64>,
+    /// At most this many rows.
+    pub limit: u32,
+}
+
+/// [start, end) of a list; either side may be open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Range {
+    /// The first moment within.
+    pub start: Option<Micros>,
+    /// The first moment past it.
+    pub end: Option<Micros>,
+}
+
+/// Which entries to list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EntryQuery {
+    /// Whose.
+    pub user_id: UserId,
+    /// Only this purse.
+    pub purse: Option<Purse>,
+    /// Only this operation.
+    pub operation: Option<Operation>,
+    /// Only this order.
+    pub order_id: Option<Text>,
+    /// When.
+    pub range: Range,
+}
+
+/// Which points rows to list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PointsQuery {
+    /// Whose.
+    pub user_id: UserId,
+    /// Only of this source.
+    pub source_type: Option<SourceType>,
+    /// Only this order.
+    pub order_id: Option<Text>,
+    /// When.
+    pub range: Range,
+}
+
+/// Which financial rows to list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FinancialQuery {
+    /// Whose.
+    pub user_id: UserId,
+    /// Only this order.
+    pub order_id: Option<Text>,
+    /// When.
+    pub range: Range,
+}
+
+/// Which tasks to list.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct TaskQuery {
+    /// Only this user's.
+    pub user_id: Option<UserId>,
+    /// Only where they stand here.
+    pub status: Option<TaskStatus>,
+    /// Only of this model.
+    pub app_name: Option<Text>,
+    /// Only run with this key.
+    pub key_id: Option<Text>,
+    /// When created.
+    pub range: Range,
+}
+
+/// The key after which a list of users goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UserCursor {
+    /// The last user's creation.
+    pub create_time: Micros,
+    /// The last user.
+    pub user_id: UserId,
+}
+
+/// A row of `ts_points_detail` as the seed names its columns.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "each is the seed's column of that name")]
+pub struct PointsDetail {
+    pub id: i64,
+    pub user_id: UserId,
+    pub points: i64,
+    pub order_id: Text,
+    pub title: Text,
+    pub source_type: SourceType,
+    pub balance_before: i64,
+    pub balance_after: i64,
+    pub created_at: Micros,
+}
+
+/// A row of `ts_financial_transactions` as the seed names its columns.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "each is the seed's column of that name")]
+pub struct FinancialTransaction {
+    pub id: i64,
+    pub user_id: UserId,
+    pub money: i64,
+    pub order_id: Text,
+    pub title: Text,
+    pub deployment_uuid: Text,
+    pub time: Micros,
+    pub transaction_type: i16,
+    pub pay_type: i32,
+    pub is_cash: bool,
+}
+
+/// A task with what only readers ask for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TaskRecord {
+    /// The row's id: the order in which tasks were written.
+    pub id: i64,
+    /// The task.
+    pub task: Task,
+    /// The seed's `is_refund` as stored.
+    pub is_refund: bool,
+    /// The caller's JSON; may be empty.
+    pub input_params: Text,
+    /// The runner's JSON; may be empty.
+    pub output_params: Text,
+}
+
+/// A user's purses at a past moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PastBalance {
+    /// The points purse.
+    pub points: i64,
+    /// The cash purse.
+    pub cash: i64,
+    /// The number of the last entry by then; 0 before the first.
+    pub entry_seq: i64,
+    /// When that entry was written.
+    pub time: Option<Micros>,
+}
+
+/// A financial row and its points twin, word for word as stored: `verify` hashes these, not what they should be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "each is the column of that name")]
+pub struct StoredEntry {
+    pub user_id: UserId,
+    pub user_seq: i64,
+    pub operation: String,
+    pub source_type: String,
+    pub transaction_type: i16,
+    pub is_cash: bool,
+    pub money: i64,
+    pub balance_before: i64,
+    pub balance_after: i64,
+    pub order_id: String,
+    pub title: String,
+    pub deployment_uuid: String,
+    pub pay_type: i32,
+    pub time: Micros,
+    pub request_id: Option<String>,
+    pub actor: String,
+    pub entry_hash: Hash,
+    pub points: Option<StoredPoints>,
+}
+
+/// A row of `ts_points_detail` word for word as stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "each is the column of that name")]
+pub struct StoredPoints {
+    pub points: i64,
+    pub order_id: String,
+    pub title: String,
+    pub source_type: String,
+    pub balance_before: i64,
+    pub balance_after: i64,
+    pub created_at: Micros,
+    pub request_id: Option<String>,
+    pub actor: String,
+}
