@@ -33,6 +33,7 @@ pub mod task;
 mod text_enum;
 pub mod time;
 pub mod user;
+pub mod verify;
 
 pub use command::{Batch, Command, Submission, Work};
 pub use decide::{Decision, decide};
