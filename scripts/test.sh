@@ -214,7 +214,7 @@ else
     check "cargo deny: licences, bans, sources" cargo deny --locked check licenses bans sources
     # The advisories are a repository of their own, fetched over the network.
     if run "fetch the advisories" cargo deny --locked fetch db; then
-        check "cargo deny: advisories" cargo deny --locked check --disable-fetch advisories
+        check "cargo deny: advisories" cargo deny --locked check advisories
     else
         skip "cargo deny: advisories" "the advisory database could not be fetched"
     fi
