@@ -43,6 +43,12 @@ impl Shutdown {
     pub async fn cutting(&self) {
         self.cut.cancelled().await;
     }
+
+    /// A handle that follows this one but which nobody else awaits, so that thousands of connections polling
+    /// theirs do not meet on one lock.
+    pub(super) fn follower(&self) -> Self {
+        Self { drain: self.drain.child_token(), cut: self.cut.child_token() }
+    }
 }
 
 #[cfg(test)]
@@ -50,11 +56,19 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_cut_is_also_a_drain() {
+    async fn a_cut_is_also_a_drain_and_reaches_followers() {
         let order = Shutdown::new();
-        assert!(!order.is_draining());
+        let follower = order.follower();
+        assert!(!follower.is_draining());
         order.cut();
-        order.draining().await;
-        order.cutting().await;
+        follower.draining().await;
+        follower.cutting().await;
+    }
+
+    #[tokio::test]
+    async fn a_followers_end_does_not_stop_the_others() {
+        let order = Shutdown::new();
+        order.follower().cut();
+        assert!(!order.is_draining());
     }
 }
