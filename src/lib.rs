@@ -14,4 +14,5 @@ pub mod clock;
 pub mod engine;
 pub mod ledger;
 pub mod pb;
+pub mod server;
 pub mod store;
