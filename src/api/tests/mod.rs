@@ -216,6 +216,13 @@ async fn what_is_not_protobuf_is_an_invalid_field() {
 }
 
 #[tokio::test]
+async fn a_message_that_would_swell_is_not_decoded() {
+    let empty_items = [0x0a, 0x00].repeat(8_000_000);
+    let status = send_raw(&empty_items, Options::default()).await;
+    assert_eq!(refused::<()>(Err(status)), invalid(&["message"]));
+}
+
+#[tokio::test]
 async fn a_message_over_the_limit_is_not_decoded() {
     let status = send_raw(&[0; 100], Options { max_message_bytes: 99 }).await;
     // The server's layers give it the code and reason that clients expect.
