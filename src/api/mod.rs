@@ -2,12 +2,12 @@
 //!
 //! The phases of a call:
 //!
-//! 1. [`codec`] reads the message; one that is not valid protobuf is refused like any wrong field;
-//! 2. [`convert`] makes it a command or a query, and notes what only the wire can get wrong;
+//! 1. `codec` reads the message; one that is not valid protobuf is refused like any wrong field;
+//! 2. `convert` makes it a command or a query, and notes what only the wire can get wrong;
 //! 3. the engine's [`Handle`] checks, decides, commits and answers;
-//! 4. [`convert`] makes the answer a message, or [`status`] makes the error a `tonic::Status`: it alone does.
+//! 4. `convert` makes the answer a message, or `status` makes the error a `tonic::Status`: it alone does.
 //!
-//! [`billing`] and [`task`] only join these; [`page`] keeps the place in a list.
+//! `billing` and `task` only join these; `page` keeps the place in a list.
 
 mod billing;
 pub(crate) mod codec;
