@@ -66,7 +66,8 @@ impl Load {
     }
 
     async fn until(&self, acknowledged: u64) {
-        eventually("charges flow", || async { self.acknowledged.load(Ordering::Relaxed) >= acknowledged }).await;
+        eventually("charges flow", || async { self.acknowledged.load(Ordering::Relaxed) >= acknowledged })
+            .await;
     }
 
     async fn stop(self) -> Vec<(i64, String)> {
@@ -84,7 +85,11 @@ fn worth_retrying(status: &tonic::Status) -> bool {
     // A connection that breaks under a call is UNKNOWN or CANCELLED in this client.
     matches!(
         status.code(),
-        Code::Unavailable | Code::Unknown | Code::Cancelled | Code::ResourceExhausted | Code::DeadlineExceeded
+        Code::Unavailable
+            | Code::Unknown
+            | Code::Cancelled
+            | Code::ResourceExhausted
+            | Code::DeadlineExceeded
     )
 }
 
@@ -105,7 +110,10 @@ async fn check(scrip: &mut Scrip, acknowledged: &[(i64, String)]) {
     for user_id in 1..=USERS {
         let spent = FUNDS - scrip.balance(user_id).await.total;
         let known = acknowledged.iter().filter(|(owner, _)| *owner == user_id).count();
-        assert!(spent >= i64::try_from(known).unwrap(), "user {user_id}: {spent} spent, {known} acknowledged");
+        assert!(
+            spent >= i64::try_from(known).unwrap(),
+            "user {user_id}: {spent} spent, {known} acknowledged"
+        );
     }
 }
 

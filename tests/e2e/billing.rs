@@ -102,7 +102,8 @@ async fn agent_revenue_goes_to_the_cash_purse_alone(mut scrip: Scrip) {
     request.purse = pb::Purse::Cash.into();
     scrip.billing.credit(request).await.unwrap();
     let request = pb::ListFinancialTransactionsRequest { user_id: 7, ..Default::default() };
-    let rows = scrip.billing.list_financial_transactions(request).await.unwrap().into_inner().financial_transactions;
+    let rows =
+        scrip.billing.list_financial_transactions(request).await.unwrap().into_inner().financial_transactions;
     assert_eq!((rows[0].transaction_type, rows[0].is_cash, rows[0].money), (3, true, 10));
 }
 
@@ -130,7 +131,14 @@ async fn a_batch_judges_each_item_alone(mut scrip: Scrip) {
     let outcomes: Vec<String> = results.into_iter().map(outcome).collect();
     assert_eq!(
         outcomes,
-        ["done one 40", "INSUFFICIENT_BALANCE", "INVALID_FIELD", "USER_NOT_FOUND", "done two 0", "replayed one 0"]
+        [
+            "done one 40",
+            "INSUFFICIENT_BALANCE",
+            "INVALID_FIELD",
+            "USER_NOT_FOUND",
+            "done two 0",
+            "replayed one 0"
+        ]
     );
     assert_eq!(scrip.verify().await.0, Some(0));
 }
@@ -138,7 +146,11 @@ async fn a_batch_judges_each_item_alone(mut scrip: Scrip) {
 async fn an_atomic_batch_is_all_or_nothing(mut scrip: Scrip) {
     scrip.with_points(7, 100).await;
     let batch = |amounts: [i64; 3]| pb::BatchChargeRequest {
-        requests: amounts.iter().enumerate().map(|(n, amount)| charge(7, &format!("job-{n}"), *amount)).collect(),
+        requests: amounts
+            .iter()
+            .enumerate()
+            .map(|(n, amount)| charge(7, &format!("job-{n}"), *amount))
+            .collect(),
         atomic: true,
         full_results: true,
     };

@@ -51,21 +51,31 @@ async fn a_hold_sets_money_aside_and_a_capture_takes_part_of_it(mut scrip: Scrip
     let again = scrip.billing.capture(capture("job", 360, "")).await.unwrap().into_inner();
     assert!(again.replayed);
     assert_eq!(again.entries, taken.entries);
-    refused(scrip.billing.capture(capture("job", 1, "")).await, Code::FailedPrecondition, "TASK_STATE_CONFLICT");
+    refused(
+        scrip.billing.capture(capture("job", 1, "")).await,
+        Code::FailedPrecondition,
+        "TASK_STATE_CONFLICT",
+    );
     assert_eq!(scrip.verify().await.0, Some(0));
 }
 
 async fn a_void_releases_the_hold_and_cancels_the_task(mut scrip: Scrip) {
     scrip.with_points(7, 100).await;
     scrip.billing.authorize(authorize(7, "job", 100)).await.unwrap();
-    let void = pb::VoidRequest { task_id: "job".into(), reason: "changed my mind".into(), ..Default::default() };
+    let void =
+        pb::VoidRequest { task_id: "job".into(), reason: "changed my mind".into(), ..Default::default() };
     let answer = scrip.billing.void(void.clone()).await.unwrap().into_inner();
     assert_eq!(answer.task.unwrap().status(), pb::TaskStatus::Canceled);
     assert_eq!(answer.balance.unwrap().available, Some(100));
     assert!(scrip.billing.void(void).await.unwrap().into_inner().replayed);
-    refused(scrip.billing.capture(capture("job", 1, "")).await, Code::FailedPrecondition, "TASK_STATE_CONFLICT");
+    refused(
+        scrip.billing.capture(capture("job", 1, "")).await,
+        Code::FailedPrecondition,
+        "TASK_STATE_CONFLICT",
+    );
     // A job that ran all the same is recorded, and changes nothing.
-    let complete = pb::CompleteTaskRequest { task_id: "job".into(), cost_nano_usd: Some(5), ..Default::default() };
+    let complete =
+        pb::CompleteTaskRequest { task_id: "job".into(), cost_nano_usd: Some(5), ..Default::default() };
     let late = scrip.tasks.complete_task(complete).await.unwrap().into_inner();
     assert!(late.late && !late.replayed);
     assert_eq!(late.task.unwrap().status(), pb::TaskStatus::Canceled);
@@ -88,8 +98,11 @@ async fn a_hold_expires_by_itself(mut scrip: Scrip) {
         }
     })
     .await;
-    let metadata =
-        refused(scrip.billing.capture(capture("job", 60, "c")).await, Code::FailedPrecondition, "HOLD_EXPIRED");
+    let metadata = refused(
+        scrip.billing.capture(capture("job", 60, "c")).await,
+        Code::FailedPrecondition,
+        "HOLD_EXPIRED",
+    );
     assert_eq!([&metadata["held"], &metadata["requested"]], ["100", "60"]);
     assert_eq!(scrip.task("job").await.status(), pb::TaskStatus::Canceled);
     assert_eq!(scrip.balance(7).await.available, Some(100));
@@ -131,7 +144,10 @@ async fn completing_with_a_capture_settles_task_and_money_in_one(mut scrip: Scri
         refused(scrip.tasks.complete_task(complete(71)).await, Code::AlreadyExists, "REQUEST_ID_REUSED");
     assert_eq!(metadata["field"], "capture_amount");
     let task = scrip.task("job").await;
-    assert_eq!((task.status(), task.money, task.cost_nano_usd), (pb::TaskStatus::Completed, 70, Some(90_240_000)));
+    assert_eq!(
+        (task.status(), task.money, task.cost_nano_usd),
+        (pb::TaskStatus::Completed, 70, Some(90_240_000))
+    );
     assert_eq!((task.billable_units.as_str(), task.online_task_id.as_str()), ("3.008", "fal-1"));
     assert_eq!(task.output_params, r#"{"video":"https://example.com/v.mp4"}"#);
     assert_eq!(scrip.verify().await.0, Some(0));

@@ -40,7 +40,8 @@ async fn a_repeat_with_other_content_names_the_field(mut scrip: Scrip) {
     request.title = "a title".into();
     assert!(scrip.billing.charge(request.clone()).await.unwrap().into_inner().replayed);
     request.amount = 11;
-    let metadata = refused(scrip.billing.charge(request.clone()).await, Code::AlreadyExists, "TASK_ALREADY_CHARGED");
+    let metadata =
+        refused(scrip.billing.charge(request.clone()).await, Code::AlreadyExists, "TASK_ALREADY_CHARGED");
     assert_eq!([&metadata["task_id"], &metadata["field"], &metadata["status"]], ["job", "amount", "pending"]);
     request.user_id = 8;
     scrip.with_points(8, 1_000).await;
@@ -55,8 +56,11 @@ async fn a_request_id_freezes_a_refusal(mut scrip: Scrip) {
     request.request_id = "r".into();
     refused(scrip.billing.charge(request.clone()).await, Code::FailedPrecondition, "INSUFFICIENT_BALANCE");
     scrip.credit(7, 100, pb::Purse::Points, "more").await;
-    let metadata =
-        refused(scrip.billing.charge(request.clone()).await, Code::FailedPrecondition, "INSUFFICIENT_BALANCE");
+    let metadata = refused(
+        scrip.billing.charge(request.clone()).await,
+        Code::FailedPrecondition,
+        "INSUFFICIENT_BALANCE",
+    );
     assert_eq!([&metadata["required"], &metadata["available"]], ["11", "10"]);
     // Under another key it is another request.
     request.request_id = "s".into();
@@ -80,7 +84,11 @@ async fn a_request_id_belongs_to_one_method_and_one_content(mut scrip: Scrip) {
     refused(scrip.billing.charge(request).await, Code::AlreadyExists, "REQUEST_ID_REUSED");
     // Ids of different users do not meet.
     assert!(!scrip.credit(8, 600, pb::Purse::Points, "pay-81").await.replayed);
-    refused(scrip.billing.credit(credit(7, 1, pb::Purse::Points, "")).await, Code::InvalidArgument, "REQUEST_ID_REQUIRED");
+    refused(
+        scrip.billing.credit(credit(7, 1, pb::Purse::Points, "")).await,
+        Code::InvalidArgument,
+        "REQUEST_ID_REQUIRED",
+    );
     assert_eq!(scrip.balance(7).await.total, 500);
 }
 

@@ -55,9 +55,18 @@ async fn a_page_token_of_another_query_is_refused(mut scrip: Scrip) {
     };
     assert!(scrip.billing.list_entries(with(|_| ())).await.is_ok());
     refused_fields(scrip.billing.list_entries(with(|other| other.user_id = 8)).await, &["page_token"]);
-    refused_fields(scrip.billing.list_entries(with(|other| other.order_id = "job-1".into())).await, &["page_token"]);
-    refused_fields(scrip.billing.list_entries(with(|other| other.page_token.push('A'))).await, &["page_token"]);
-    refused_fields(scrip.billing.list_entries(with(|other| other.page_token = "¡garbage!".into())).await, &["page_token"]);
+    refused_fields(
+        scrip.billing.list_entries(with(|other| other.order_id = "job-1".into())).await,
+        &["page_token"],
+    );
+    refused_fields(
+        scrip.billing.list_entries(with(|other| other.page_token.push('A'))).await,
+        &["page_token"],
+    );
+    refused_fields(
+        scrip.billing.list_entries(with(|other| other.page_token = "¡garbage!".into())).await,
+        &["page_token"],
+    );
     let users = pb::ListUsersRequest { page_size: 1, page_token: token.clone() };
     refused_fields(scrip.billing.list_users(users).await, &["page_token"]);
 }
@@ -67,7 +76,8 @@ async fn filters_and_ranges_narrow_the_lists(mut scrip: Scrip) {
     let all = scrip.entries(7).await;
     let cash = pb::ListEntriesRequest { user_id: 7, purse: pb::Purse::Cash.into(), ..Default::default() };
     assert_eq!(scrip.billing.list_entries(cash).await.unwrap().into_inner().entries.len(), 1);
-    let charges = pb::ListEntriesRequest { user_id: 7, operation: pb::Operation::Charge.into(), ..Default::default() };
+    let charges =
+        pb::ListEntriesRequest { user_id: 7, operation: pb::Operation::Charge.into(), ..Default::default() };
     assert_eq!(scrip.billing.list_entries(charges).await.unwrap().into_inner().entries.len(), 5);
     let order = pb::ListPointsDetailsRequest { user_id: 7, order_id: "job-3".into(), ..Default::default() };
     let rows = scrip.billing.list_points_details(order).await.unwrap().into_inner().points_details;
@@ -80,7 +90,8 @@ async fn filters_and_ranges_narrow_the_lists(mut scrip: Scrip) {
         end_time: time_of(6),
         ..Default::default()
     };
-    let rows = scrip.billing.list_financial_transactions(range).await.unwrap().into_inner().financial_transactions;
+    let rows =
+        scrip.billing.list_financial_transactions(range).await.unwrap().into_inner().financial_transactions;
     let expected = all
         .iter()
         .filter(|entry| {
@@ -89,7 +100,12 @@ async fn filters_and_ranges_narrow_the_lists(mut scrip: Scrip) {
         })
         .count();
     assert_eq!(rows.len(), expected);
-    let backwards = pb::ListEntriesRequest { user_id: 7, start_time: time_of(7), end_time: time_of(1), ..Default::default() };
+    let backwards = pb::ListEntriesRequest {
+        user_id: 7,
+        start_time: time_of(7),
+        end_time: time_of(1),
+        ..Default::default()
+    };
     let answer = scrip.billing.list_entries(backwards).await;
     refused(answer, Code::InvalidArgument, "INVALID_FIELD");
 }
@@ -103,13 +119,15 @@ async fn users_and_tasks_are_listed_newest_first(mut scrip: Scrip) {
     let first = scrip.billing.list_users(request.clone()).await.unwrap().into_inner();
     request.page_token = first.next_page_token;
     let second = scrip.billing.list_users(request).await.unwrap().into_inner();
-    let users: Vec<i64> = first.balances.iter().chain(&second.balances).map(|balance| balance.user_id).collect();
+    let users: Vec<i64> =
+        first.balances.iter().chain(&second.balances).map(|balance| balance.user_id).collect();
     assert_eq!((users, second.next_page_token.as_str()), (vec![5, 3, 9], ""));
 
     let tasks = scrip.tasks.list_tasks(pb::ListTasksRequest::default()).await.unwrap().into_inner().tasks;
     let ids: Vec<&str> = tasks.iter().map(|task| task.task_id.as_str()).collect();
     assert_eq!(ids, ["job-of-5", "job-of-3", "job-of-9"]);
-    let of_three = pb::ListTasksRequest { user_id: 3, status: pb::TaskStatus::Pending.into(), ..Default::default() };
+    let of_three =
+        pb::ListTasksRequest { user_id: 3, status: pb::TaskStatus::Pending.into(), ..Default::default() };
     assert_eq!(scrip.tasks.list_tasks(of_three).await.unwrap().into_inner().tasks.len(), 1);
     let completed = pb::ListTasksRequest { status: pb::TaskStatus::Completed.into(), ..Default::default() };
     assert!(scrip.tasks.list_tasks(completed).await.unwrap().into_inner().tasks.is_empty());
@@ -127,7 +145,10 @@ async fn a_balance_as_of_a_past_moment_is_that_of_the_last_entry_by_then(mut scr
     assert_eq!((then.points, then.cash, then.total), (last.balance_after, 50, last.balance_after + 50));
     assert_eq!((then.held, then.available), (None, None), "what was held is not known, and not invented");
 
-    let before = pb::GetBalanceRequest { user_id: 7, as_of_time: Some(prost_types::Timestamp { seconds: 1, nanos: 0 }) };
+    let before = pb::GetBalanceRequest {
+        user_id: 7,
+        as_of_time: Some(prost_types::Timestamp { seconds: 1, nanos: 0 }),
+    };
     assert_eq!(scrip.billing.get_balance(before).await.unwrap().into_inner().balance.unwrap().total, 0);
     let future = prost_types::Timestamp { seconds: 99_999_999_999, nanos: 0 };
     let future = pb::GetBalanceRequest { user_id: 7, as_of_time: Some(future) };

@@ -11,8 +11,10 @@ use crate::support::{peers, say_not_run};
 on_both_stores!(grpcurl_drives_the_tour, python_drives_the_service_by_reflection);
 
 async fn grpcurl(program: &std::path::Path, words: &[&str]) -> (bool, String) {
-    let output = Command::new(program).arg("-plaintext").args(words).stdin(Stdio::null()).output().await.unwrap();
-    let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let output =
+        Command::new(program).arg("-plaintext").args(words).stdin(Stdio::null()).output().await.unwrap();
+    let text =
+        format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     (output.status.success(), text)
 }
 
@@ -39,11 +41,15 @@ async fn grpcurl_drives_the_tour(scrip: Scrip) {
     )
     .await;
     assert!(ok && answer.contains(r#""total": "700""#), "{answer}");
-    let (ok, answer) = call("scrip.v1.TaskService/FailTask", r#"{"task_id":"job-1","error":"upstream 503"}"#).await;
+    let (ok, answer) =
+        call("scrip.v1.TaskService/FailTask", r#"{"task_id":"job-1","error":"upstream 503"}"#).await;
     assert!(ok && answer.contains("TASK_STATUS_FAILED"), "{answer}");
     let (ok, answer) =
         call("scrip.v1.BillingService/Charge", r#"{"user_id":42,"task_id":"job-3","amount":99999}"#).await;
-    assert!(!ok && answer.contains("INSUFFICIENT_BALANCE") && answer.contains("FailedPrecondition"), "{answer}");
+    assert!(
+        !ok && answer.contains("INSUFFICIENT_BALANCE") && answer.contains("FailedPrecondition"),
+        "{answer}"
+    );
 }
 
 const PYTHON: &str = r#"
@@ -88,6 +94,7 @@ async fn python_drives_the_service_by_reflection(scrip: Scrip) {
         .output()
         .await
         .unwrap();
-    let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let text =
+        format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success() && text.contains("python is served"), "{text}");
 }

@@ -20,7 +20,13 @@ async fn malformed_charges_name_every_field_at_fault_and_change_nothing(mut scri
     scrip.with_points(7, 100).await;
     let before = scrip.balance(7).await;
     let long = "x".repeat(101);
-    let request = pb::ChargeRequest { user_id: 0, task_id: String::new(), amount: -1, pay_type: -1, ..Default::default() };
+    let request = pb::ChargeRequest {
+        user_id: 0,
+        task_id: String::new(),
+        amount: -1,
+        pay_type: -1,
+        ..Default::default()
+    };
     refused_fields(scrip.billing.charge(request).await, &["user_id", "task_id", "amount", "pay_type"]);
     refused_fields(scrip.billing.charge(charge(7, &long, 1)).await, &["task_id"]);
     refused_fields(scrip.billing.charge(charge(7, "a\u{0}b", 1)).await, &["task_id"]);
@@ -70,7 +76,8 @@ async fn json_must_be_json_and_not_too_long(mut scrip: Scrip) {
     let fits = format!("\"{}\"", "x".repeat((256 << 10) - 2));
     scrip.billing.charge(with_input(fits.clone())).await.unwrap();
     assert_eq!(scrip.task("job").await.input_params, fits);
-    let complete = pb::CompleteTaskRequest { task_id: "job".into(), output_params: "nope".into(), ..Default::default() };
+    let complete =
+        pb::CompleteTaskRequest { task_id: "job".into(), output_params: "nope".into(), ..Default::default() };
     refused_fields(scrip.tasks.complete_task(complete).await, &["output_params"]);
 }
 

@@ -59,7 +59,9 @@ async fn a_stop_answers_what_was_accepted_and_loses_nothing(mut scrip: Scrip) {
 
     let (code, output) = verify(&scrip.database_url).await;
     assert_eq!(code, Some(0), "{output}");
-    let mut again = Scrip::on(crate::support::server::Launch::new(&scrip.database_url), scrip.database_url.clone(), None).await;
+    let mut again =
+        Scrip::on(crate::support::server::Launch::new(&scrip.database_url), scrip.database_url.clone(), None)
+            .await;
     for task_id in &acknowledged {
         assert_eq!(again.task(task_id).await.money, 1, "{task_id} was acknowledged");
     }

@@ -40,20 +40,31 @@ async fn a_task_starts_completes_and_keeps_what_was_reported(mut scrip: Scrip) {
     let done = scrip.tasks.complete_task(complete).await.unwrap().into_inner();
     assert!(!done.late && !done.replayed && done.entries.is_empty());
     let task = scrip.task("job").await;
-    assert_eq!((task.status(), task.key_id.as_str(), task.online_task_id.as_str()), (pb::TaskStatus::Completed, "key-1", "fal-2"));
+    assert_eq!(
+        (task.status(), task.key_id.as_str(), task.online_task_id.as_str()),
+        (pb::TaskStatus::Completed, "key-1", "fal-2")
+    );
     assert!(task.complete_time.is_some());
-    refused(scrip.tasks.start_task(start("job", "fal-3")).await, Code::FailedPrecondition, "TASK_STATE_CONFLICT");
+    refused(
+        scrip.tasks.start_task(start("job", "fal-3")).await,
+        Code::FailedPrecondition,
+        "TASK_STATE_CONFLICT",
+    );
 }
 
 async fn a_failed_task_is_refunded_in_the_same_commit(mut scrip: Scrip) {
     scrip.with_points(7, 100).await;
     scrip.charge(7, "job", 70).await;
-    let fail = pb::FailTaskRequest { task_id: "job".into(), error: "upstream 503".into(), ..Default::default() };
+    let fail =
+        pb::FailTaskRequest { task_id: "job".into(), error: "upstream 503".into(), ..Default::default() };
     let failed = scrip.tasks.fail_task(fail.clone()).await.unwrap().into_inner();
     assert_eq!(failed.entries[0].amount, 70);
     assert_eq!(failed.balance.unwrap().total, 100);
     let task = failed.task.unwrap();
-    assert_eq!((task.status(), task.refunded, task.is_refund, task.error.as_str()), (pb::TaskStatus::Failed, 70, true, "upstream 503"));
+    assert_eq!(
+        (task.status(), task.refunded, task.is_refund, task.error.as_str()),
+        (pb::TaskStatus::Failed, 70, true, "upstream 503")
+    );
     let again = scrip.tasks.fail_task(fail).await.unwrap().into_inner();
     assert!(again.replayed);
     assert_eq!(again.entries, failed.entries);
@@ -74,11 +85,18 @@ async fn a_failure_may_keep_the_charge(mut scrip: Scrip) {
 async fn a_terminal_report_is_never_rewritten(mut scrip: Scrip) {
     scrip.with_points(7, 100).await;
     scrip.charge(7, "job", 10).await;
-    let complete = |cost| pb::CompleteTaskRequest { task_id: "job".into(), cost_nano_usd: Some(cost), ..Default::default() };
+    let complete = |cost| pb::CompleteTaskRequest {
+        task_id: "job".into(),
+        cost_nano_usd: Some(cost),
+        ..Default::default()
+    };
     scrip.tasks.complete_task(complete(5)).await.unwrap();
     assert!(scrip.tasks.complete_task(complete(5)).await.unwrap().into_inner().replayed);
-    let metadata =
-        refused(scrip.tasks.complete_task(complete(6)).await, Code::FailedPrecondition, "TASK_STATE_CONFLICT");
+    let metadata = refused(
+        scrip.tasks.complete_task(complete(6)).await,
+        Code::FailedPrecondition,
+        "TASK_STATE_CONFLICT",
+    );
     assert_eq!([&metadata["task_id"], &metadata["status"]], ["job", "completed"]);
     let fail = pb::FailTaskRequest { task_id: "job".into(), ..Default::default() };
     refused(scrip.tasks.fail_task(fail).await, Code::FailedPrecondition, "TASK_STATE_CONFLICT");

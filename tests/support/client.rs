@@ -45,7 +45,13 @@ impl Scrip {
         Scrip { server, database_url, billing, tasks, _directory: directory }
     }
 
-    pub async fn credit(&mut self, user_id: i64, amount: i64, purse: pb::Purse, request_id: &str) -> pb::CreditResponse {
+    pub async fn credit(
+        &mut self,
+        user_id: i64,
+        amount: i64,
+        purse: pb::Purse,
+        request_id: &str,
+    ) -> pb::CreditResponse {
         let request = credit(user_id, amount, purse, request_id);
         self.billing.credit(request).await.expect("the credit is accepted").into_inner()
     }
@@ -56,12 +62,22 @@ impl Scrip {
     }
 
     pub async fn charge(&mut self, user_id: i64, task_id: &str, amount: i64) -> pb::ChargeResponse {
-        self.billing.charge(charge(user_id, task_id, amount)).await.expect("the charge is accepted").into_inner()
+        self.billing
+            .charge(charge(user_id, task_id, amount))
+            .await
+            .expect("the charge is accepted")
+            .into_inner()
     }
 
     pub async fn balance(&mut self, user_id: i64) -> pb::Balance {
         let request = pb::GetBalanceRequest { user_id, as_of_time: None };
-        self.billing.get_balance(request).await.expect("a balance").into_inner().balance.expect("a balance is set")
+        self.billing
+            .get_balance(request)
+            .await
+            .expect("a balance")
+            .into_inner()
+            .balance
+            .expect("a balance is set")
     }
 
     pub async fn task(&mut self, task_id: &str) -> pb::Task {
@@ -89,7 +105,8 @@ pub async fn verify(database_url: &str) -> (Option<i32>, String) {
         .output()
         .await
         .expect("verify runs");
-    let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let text =
+        format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     (output.status.code(), text)
 }
 
@@ -126,7 +143,9 @@ pub fn authorize(user_id: i64, task_id: &str, amount: i64) -> pb::AuthorizeReque
 
 /// The reason of an error and its metadata, as a client reads them.
 pub fn reason(status: &Status) -> (String, HashMap<String, String>) {
-    let info = status.get_details_error_info().unwrap_or_else(|| panic!("every error carries an ErrorInfo: {status:?}"));
+    let info = status
+        .get_details_error_info()
+        .unwrap_or_else(|| panic!("every error carries an ErrorInfo: {status:?}"));
     assert_eq!(info.domain, "scrip.v1");
     (info.reason, info.metadata)
 }
