@@ -95,6 +95,56 @@ async fn a_row_that_another_wrote_first_is_decided_again() {
 }
 
 #[tokio::test]
+async fn replicas_that_create_the_same_user_at_once_decide_again_until_both_have() {
+    let Some((_, store)) = fresh().await else { return };
+    let crediting: Vec<_> = (0..2)
+        .map(|replica| {
+            let store = Arc::clone(&store);
+            tokio::spawn(async move {
+                let mut writer = store.writer();
+                for user_id in 1..=20 {
+                    let batch = [credit(user_id, 10, Purse::Points, &format!("r{replica}"))];
+                    loop {
+                        let ended = run(&mut *writer, &batch).await.ended;
+                        if matches!(ended, Transacted::Committed) {
+                            break;
+                        }
+                        assert!(again(&ended), "{ended:?}");
+                    }
+                }
+            })
+        })
+        .collect();
+    for replica in crediting {
+        replica.await.unwrap();
+    }
+    for user in store.reader().list_users(None, 100).await.unwrap() {
+        assert_eq!((user.balance.points, user.entry_seq), (20, 2));
+    }
+}
+
+#[tokio::test]
+async fn a_commit_that_the_server_refuses_is_no_commit_and_no_unknown_outcome() {
+    let Some((url, store)) = fresh().await else { return };
+    let mut writer = store.writer();
+    run(&mut *writer, &[credit(1, 500, Purse::Points, "c1")]).await.committed();
+    let mut admin = connect(&url).await;
+    for (code, expected) in [("40001", "Again(Conflict"), ("53100", "Stop(Full"), ("40003", "Unknown(")] {
+        let sql = format!(
+            "CREATE OR REPLACE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS
+                 $$ BEGIN RAISE EXCEPTION 'refused' USING ERRCODE = '{code}'; END $$;
+             DROP TRIGGER IF EXISTS refuse ON ts_fal_tasks;
+             CREATE CONSTRAINT TRIGGER refuse AFTER INSERT ON ts_fal_tasks
+                 DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION refuse()"
+        );
+        sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&mut admin).await.unwrap();
+        let ended = run(&mut *writer, &[charge(1, "t1", 100)]).await.ended;
+        assert!(format!("{ended:?}").contains(expected), "{code}: {ended:?}");
+    }
+    assert_eq!(balance(&*store, 1).await, 500);
+}
+
+#[tokio::test]
 async fn a_plan_that_does_not_fit_the_tables_is_a_bug_and_writes_nothing() {
     let Some((url, store)) = fresh().await else { return };
     let mut writer = store.writer();

@@ -352,7 +352,8 @@ async fn users_and_tasks_are_listed_newest_first() {
     assert_eq!(all.len(), model.tasks.len());
     assert!(all.windows(2).all(|pair| pair[0].id > pair[1].id));
     assert_eq!(list(TaskQuery::default(), Some(all[0].id), 2).await, all[1..3]);
-    let filters: [(TaskQuery, fn(&TaskRecord) -> bool); 4] = [
+    type Keep = fn(&TaskRecord) -> bool;
+    let filters: [(TaskQuery, Keep); 4] = [
         (TaskQuery { user_id: Some(2), ..TaskQuery::default() }, |r| r.task.user_id == 2),
         (TaskQuery { status: Some(TaskStatus::Failed), ..TaskQuery::default() }, |r| {
             r.task.status == TaskStatus::Failed
