@@ -17,6 +17,7 @@ fn main() -> Result<(), Box<dyn error::Error>> {
     fs::write(out.join("scrip_descriptor.bin"), descriptors.encode_to_vec())?;
     tonic_prost_build::configure()
         .extern_path(".google.rpc", "::tonic_types::pb")
+        .codec_path("crate::api::codec::MessageCodec")
         // Nearly every result is the large variant: a box would only cost an allocation for each.
         .enum_attribute(".scrip.v1.BatchChargeResult.result", "#[allow(clippy::large_enum_variant)]")
         .compile_fds(descriptors)?;

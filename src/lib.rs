@@ -3,11 +3,16 @@
 //! The map, in the order a request passes through:
 //!
 //! - [`pb`]: the wire contract, generated from `proto/`
+//! - [`api`]: the gRPC services: messages to commands, outcomes to answers and errors
+//! - [`engine`]: gathers commands into batches, has each decided and committed, answers
 //! - [`store`]: the two databases behind one pair of traits
 //! - [`ledger`]: the pure core that decides
 //! - [`clock`]: time and randomness, handed in
 
+pub mod api;
 pub mod clock;
+pub mod engine;
 pub mod ledger;
 pub mod pb;
+pub mod server;
 pub mod store;

@@ -7,7 +7,7 @@
 //!
 //! | phase | where | what |
 //! |---|---|---|
-//! | check | [`command`] | a caller's command becomes a [`Submission`]: limits held, content fingerprinted |
+//! | check | [`submission`] | a caller's command becomes a [`Submission`]: limits held, content fingerprinted |
 //! | footprint | [`footprint`] | which users, tasks and request ids the batch touches, sorted |
 //! | snapshot | the store | those rows, read under the users' locks, and one `now` |
 //! | decide | [`decide`] | each item in order: idempotency first, then state, then balance |
@@ -29,12 +29,14 @@ pub mod plan;
 pub mod rejection;
 pub mod request;
 mod state;
+pub mod submission;
 pub mod task;
 mod text_enum;
 pub mod time;
 pub mod user;
+pub mod verify;
 
-pub use command::{Batch, Command, Submission, Work};
+pub use command::Command;
 pub use decide::{Decision, decide};
 pub use entry::{Entry, EntryRange, Operation, SourceType, TransactionType};
 pub use fingerprint::{Field, Fingerprint};
@@ -45,6 +47,7 @@ pub use money::{Funding, Money, Purse};
 pub use plan::{Attempt, Change, Plan, Snapshot, TaskWrite};
 pub use rejection::{FieldViolation, Rejection};
 pub use request::{Frozen, Method, RequestRecord};
+pub use submission::{Batch, Submission, Work};
 pub use task::{HoldState, Task, TaskStatus};
 pub use time::Micros;
 pub use user::User;

@@ -1,7 +1,7 @@
 //! What can go wrong between scrip and its database. The driver's own words go to the log, never to a client.
 
 /// A driver's error, kept for the log.
-pub type Source = Box<dyn std::error::Error + Send + Sync>;
+pub(crate) type Source = Box<dyn std::error::Error + Send + Sync>;
 
 /// A statement that did not give its answer.
 #[derive(Debug, thiserror::Error)]

@@ -1,5 +1,6 @@
 //! Rows and queries that are not the ledger's own: what lists page through, and what `verify` reads back.
 
+use crate::ledger::hash::{ChainFields, PointsFields};
 use crate::ledger::{Hash, Micros, Operation, Purse, SourceType, Task, TaskStatus, Text, UserId};
 
 /// How much of a list to answer, newest first.
@@ -179,4 +180,39 @@ pub struct StoredPoints {
     pub created_at: Micros,
     pub request_id: Option<String>,
     pub actor: String,
+}
+
+impl StoredEntry {
+    /// The stored words as the chain hashes them.
+    pub fn chain_fields(&self) -> ChainFields<'_> {
+        ChainFields {
+            user_id: self.user_id,
+            user_seq: self.user_seq,
+            operation: &self.operation,
+            source_type: &self.source_type,
+            transaction_type: self.transaction_type,
+            is_cash: self.is_cash,
+            money: self.money,
+            balance_before: self.balance_before,
+            balance_after: self.balance_after,
+            order_id: &self.order_id,
+            title: &self.title,
+            deployment_uuid: &self.deployment_uuid,
+            pay_type: self.pay_type,
+            time: self.time,
+            request_id: self.request_id.as_deref(),
+            actor: &self.actor,
+            points: self.points.as_ref().map(|row| PointsFields {
+                points: row.points,
+                order_id: &row.order_id,
+                title: &row.title,
+                source_type: &row.source_type,
+                balance_before: row.balance_before,
+                balance_after: row.balance_after,
+                created_at: row.created_at,
+                request_id: row.request_id.as_deref(),
+                actor: &row.actor,
+            }),
+        }
+    }
 }

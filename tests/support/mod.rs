@@ -5,6 +5,7 @@
 // reachable from outside a test crate, so `pub` says here what a test may call.
 #![allow(dead_code, unreachable_pub)]
 
+pub mod client;
 pub mod cut_proxy;
 pub mod peers;
 pub mod postgres;

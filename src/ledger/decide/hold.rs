@@ -5,8 +5,7 @@ use std::sync::Arc;
 use super::super::command::{Authorize, Capture, ExpireHold, Void};
 use super::super::state::State;
 use super::super::{
-    Entry, Funding, HoldState, Limits, Micros, Money, Operation, Rejection, SourceType, Task, TaskStatus,
-    Text, User,
+    Entry, Funding, HoldState, Micros, Money, Operation, Rejection, SourceType, Task, TaskStatus, Text, User,
 };
 use super::charge::{existing, new_task};
 use super::posting::{self, Movement};
@@ -24,14 +23,15 @@ pub(super) fn authorize(
     let mut user = state.user(charge.user_id).ok_or(Rejection::UserNotFound(charge.user_id))?;
     let drawn = posting::draw(&user, charge.amount, charge.funding)?;
 
+    // The check of the submission has put the default in the place of a ttl that was not given.
+    let ttl = command.ttl_micros.unwrap_or_default();
     let held = user.held.checked_add(drawn);
     set_held(&mut user, held, state.now);
     let mut task = new_task(charge, context, state.now);
     task.held = drawn;
     task.authorized = drawn;
     task.hold_state = Some(HoldState::Open);
-    task.hold_expire_time =
-        Some(state.now.plus(command.ttl_micros.unwrap_or(Limits::default().default_hold_micros)));
+    task.hold_expire_time = Some(state.now.plus(ttl));
     task.title = Some(posting::title_or(&charge.title, &charge.app_name));
     let task = Arc::new(task);
     state.put_user(user);

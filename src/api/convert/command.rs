@@ -1,0 +1,179 @@
+//! Requests that write: each becomes a command of the ledger.
+
+use super::enums;
+use super::time;
+use crate::ledger::command::{
+    Authorize, Capture, Charge, CompleteTask, Credit, Debit, FailTask, Refund, StartTask, Void,
+};
+use crate::ledger::limits::Checks;
+use crate::ledger::{Command, Funding, Purse, SourceType, Text};
+use crate::pb;
+
+/// A request that asks for a command.
+pub(in crate::api) trait Ask {
+    /// The command, and the `request_id` it came with. What the wire got wrong is noted in `checks`, and a harmless
+    /// value stands in its place, so that the ledger can judge the other fields.
+    fn into_command(self, checks: &mut Checks<'_>) -> (Command, String);
+}
+
+impl Ask for pb::ChargeRequest {
+    fn into_command(self, checks: &mut Checks<'_>) -> (Command, String) {
+        not_yet("select_key", self.select_key.is_some(), checks);
+        let charge = Charge {
+            user_id: self.user_id,
+            task_id: Text::from(self.task_id),
+            amount: self.amount,
+            app_name: Text::from(self.app_name),
+            task_type: Text::from(self.task_type),
+            title: Text::from(self.title),
+            input_params: Text::from(self.input_params),
+            funding: funding(self.funding, checks),
+            deployment_uuid: Text::from(self.deployment_uuid),
+            pay_type: self.pay_type,
+        };
+        (Command::Charge(charge), self.request_id)
+    }
+}
+
+impl Ask for pb::AuthorizeRequest {
+    fn into_command(self, checks: &mut Checks<'_>) -> (Command, String) {
+        not_yet("select_key", self.select_key.is_some(), checks);
+        let charge = Charge {
+            user_id: self.user_id,
+            task_id: Text::from(self.task_id),
+            amount: self.amount,
+            app_name: Text::from(self.app_name),
+            task_type: Text::from(self.task_type),
+            title: Text::from(self.title),
+            input_params: Text::from(self.input_params),
+            funding: funding(self.funding, checks),
+            deployment_uuid: Text::from(self.deployment_uuid),
+            pay_type: self.pay_type,
+        };
+        let ttl_micros = time::micros("ttl", self.ttl, checks);
+        (Command::Authorize(Authorize { charge, ttl_micros }), self.request_id)
+    }
+}
+
+impl Ask for pb::CaptureRequest {
+    fn into_command(self, _: &mut Checks<'_>) -> (Command, String) {
+        let Self { request_id, task_id, amount, user_id } = self;
+        (Command::Capture(Capture { user_id, task_id: Text::from(task_id), amount }), request_id)
+    }
+}
+
+impl Ask for pb::VoidRequest {
+    fn into_command(self, _: &mut Checks<'_>) -> (Command, String) {
+        let Self { request_id, task_id, reason, user_id } = self;
+        let void = Void { user_id, task_id: Text::from(task_id), reason: Text::from(reason) };
+        (Command::Void(void), request_id)
+    }
+}
+
+impl Ask for pb::RefundRequest {
+    fn into_command(self, _: &mut Checks<'_>) -> (Command, String) {
+        let Self { request_id, task_id, amount, reason, user_id } = self;
+        let refund = Refund { user_id, task_id: Text::from(task_id), amount, reason: Text::from(reason) };
+        (Command::Refund(refund), request_id)
+    }
+}
+
+impl Ask for pb::CreditRequest {
+    fn into_command(self, checks: &mut Checks<'_>) -> (Command, String) {
+        if self.purse == 0 {
+            checks.violation("purse", "must be given: PURSE_POINTS or PURSE_CASH");
+        }
+        let credit = Credit {
+            user_id: self.user_id,
+            amount: self.amount,
+            // Cash, which may have any source, where the purse is not known.
+            purse: enums::read::<pb::Purse>("purse", self.purse, checks).unwrap_or(Purse::Cash),
+            source_type: enums::read::<pb::SourceType>("source_type", self.source_type, checks)
+                .unwrap_or(SourceType::Recharge),
+            order_id: Text::from(self.order_id),
+            title: Text::from(self.title),
+            pay_type: self.pay_type,
+        };
+        (Command::Credit(credit), self.request_id)
+    }
+}
+
+impl Ask for pb::DebitRequest {
+    fn into_command(self, checks: &mut Checks<'_>) -> (Command, String) {
+        let funding = match enums::read::<pb::Purse>("purse", self.purse, checks) {
+            None => Funding::PointsThenCash,
+            Some(Purse::Points) => Funding::PointsOnly,
+            Some(Purse::Cash) => Funding::CashOnly,
+        };
+        let debit = Debit {
+            user_id: self.user_id,
+            amount: self.amount,
+            funding,
+            order_id: Text::from(self.order_id),
+            title: Text::from(self.title),
+        };
+        (Command::Debit(debit), self.request_id)
+    }
+}
+
+impl Ask for pb::StartTaskRequest {
+    fn into_command(self, checks: &mut Checks<'_>) -> (Command, String) {
+        let Self { task_id, online_task_id, key_id, lease_id, user_id } = self;
+        not_yet("lease_id", !lease_id.is_empty(), checks);
+        if key_id.is_empty() && lease_id.is_empty() {
+            checks.violation("key_id", "must not be empty: it says which key runs the task");
+        }
+        let start = StartTask {
+            user_id,
+            task_id: Text::from(task_id),
+            online_task_id: Text::from(online_task_id),
+            key_id: Text::from(key_id),
+        };
+        (Command::StartTask(start), String::new())
+    }
+}
+
+impl Ask for pb::CompleteTaskRequest {
+    fn into_command(self, checks: &mut Checks<'_>) -> (Command, String) {
+        not_yet("lease_id", !self.lease_id.is_empty(), checks);
+        let complete = CompleteTask {
+            user_id: self.user_id,
+            task_id: Text::from(self.task_id),
+            online_task_id: Text::from(self.online_task_id),
+            output_params: Text::from(self.output_params),
+            cost_nano_usd: self.cost_nano_usd,
+            billable_units: Text::from(self.billable_units),
+            capture_amount: self.capture_amount,
+        };
+        (Command::CompleteTask(complete), self.request_id)
+    }
+}
+
+impl Ask for pb::FailTaskRequest {
+    fn into_command(self, checks: &mut Checks<'_>) -> (Command, String) {
+        not_yet("lease_id", !self.lease_id.is_empty(), checks);
+        not_yet("outcome", self.outcome != 0, checks);
+        not_yet("http_status", self.http_status != 0, checks);
+        not_yet("error_message", !self.error_message.is_empty(), checks);
+        not_yet("retry_after", self.retry_after.is_some(), checks);
+        let fail = FailTask {
+            user_id: self.user_id,
+            task_id: Text::from(self.task_id),
+            online_task_id: Text::from(self.online_task_id),
+            error: Text::from(self.error),
+            no_refund: self.no_refund,
+        };
+        (Command::FailTask(fail), self.request_id)
+    }
+}
+
+fn funding(number: i32, checks: &mut Checks<'_>) -> Funding {
+    enums::read::<pb::Funding>("funding", number, checks).unwrap_or(Funding::PointsThenCash)
+}
+
+/// Refuses a field that belongs to key leases: ignoring it would promise a key that nobody gets.
+fn not_yet(field: &'static str, is_set: bool, checks: &mut Checks<'_>) {
+    if is_set {
+        checks.violation(field, "must not be set: key leases are not available in this version");
+    }
+}

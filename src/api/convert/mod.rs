@@ -1,0 +1,17 @@
+//! Proto ↔ domain: the only code that knows both.
+//!
+//! In: [`command`] and [`query`] read requests. They look only at what the wire can get wrong (numbers that are no
+//! value of an enum, times that are none, fields of a later version) and leave the rest to the ledger. Out:
+//! [`answer`] fills responses; nothing there can fail.
+
+mod answer;
+mod command;
+mod enums;
+pub(super) mod query;
+mod time;
+
+pub(super) use answer::{balance, charged, entry, past_balance};
+pub(super) use command::Ask;
+
+#[cfg(test)]
+mod tests;

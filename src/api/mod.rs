@@ -1,0 +1,115 @@
+//! The gRPC services: messages in, commands to the engine, answers out. No rule of the ledger is here.
+//!
+//! The phases of a call:
+//!
+//! 1. `codec` reads the message; one that is not valid protobuf is refused like any wrong field;
+//! 2. `convert` makes it a command or a query, and notes what only the wire can get wrong;
+//! 3. the engine's [`Handle`] checks, decides, commits and answers;
+//! 4. `convert` makes the answer a message, or `status` makes the error a `tonic::Status`: it alone does.
+//!
+//! `billing` and `task` only join these; `page` keeps the place in a list.
+
+mod billing;
+pub(crate) mod codec;
+mod convert;
+mod page;
+mod status;
+mod task;
+
+use std::sync::{Arc, LazyLock};
+
+use tokio::time::Instant;
+use tonic::service::Routes;
+use tonic::{Request, Response, Status};
+
+use self::convert::Ask;
+use crate::engine::{Answer, Handle};
+use crate::ledger::limits::Checks;
+use crate::ledger::{Command, FieldViolation, Limits, Rejection, Submission, Text};
+use crate::pb::billing_service_server::{self, BillingServiceServer};
+use crate::pb::task_service_server::{self, TaskServiceServer};
+use crate::server::{Deadline, MAX_MESSAGE_BYTES};
+
+/// The services of [`routes`] by their full names, for health.
+pub const SERVICES: [&str; 2] = [billing_service_server::SERVICE_NAME, task_service_server::SERVICE_NAME];
+
+/// How the services read messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// The largest message a caller may send, in bytes. Answers are not bounded here: a list is by its page size, a
+    /// batch by its request.
+    pub max_message_bytes: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { max_message_bytes: MAX_MESSAGE_BYTES }
+    }
+}
+
+/// The services, speaking to the engine behind `handle`.
+pub fn routes(handle: Handle, options: Options) -> Routes {
+    let api = Arc::new(Api { handle });
+    let billing = BillingServiceServer::from_arc(Arc::clone(&api));
+    let task = TaskServiceServer::from_arc(api);
+    Routes::new(billing.max_decoding_message_size(options.max_message_bytes))
+        .add_service(task.max_decoding_message_size(options.max_message_bytes))
+}
+
+/// Both services: they differ in their methods, not in what they need.
+struct Api {
+    handle: Handle,
+}
+
+impl Api {
+    fn limits(&self) -> &Limits {
+        self.handle.limits()
+    }
+
+    /// A call that changes something: the request asks for a command, the answer fills the response.
+    async fn write<Q: Ask, R: From<Answer>>(&self, request: Request<Q>) -> Result<Response<R>, Status> {
+        let (deadline, actor) = (deadline(&request), actor(&request));
+        let (command, request_id) = asked(request.into_inner(), &actor, self.limits())?;
+        let answer = self.handle.submit(command, &request_id, &actor, deadline).await?;
+        Ok(Response::new(answer.into()))
+    }
+
+    /// The same checks for one item of a batch.
+    fn check<Q: Ask>(&self, request: Q, actor: &Text) -> Result<Submission, Rejection> {
+        let (command, request_id) = asked(request, actor, self.limits())?;
+        self.handle.check(command, &request_id, actor)
+    }
+}
+
+/// The command and the `request_id` that a request asks for. Where the wire got something wrong, the ledger is asked
+/// about the other fields as well, so that the caller hears of all of them at once.
+fn asked<Q: Ask>(request: Q, actor: &Text, limits: &Limits) -> Result<(Command, String), Rejection> {
+    let mut checks = Checks::new(limits);
+    let (command, request_id) = request.into_command(&mut checks);
+    let Err(mut violations) = checks.finish() else { return Ok((command, request_id)) };
+    let others = match Submission::new(command, &request_id, actor, limits) {
+        Err(Rejection::InvalidField(others)) => others,
+        Err(Rejection::RequestIdRequired) => vec![FieldViolation::new("request_id", "must be given")],
+        Ok(_) | Err(_) => Vec::new(),
+    };
+    for other in others {
+        if violations.iter().all(|violation| violation.field != other.field) {
+            violations.push(other);
+        }
+    }
+    Err(Rejection::InvalidField(violations))
+}
+
+/// When the caller stops waiting, as the server noted it beside the request.
+fn deadline<T>(request: &Request<T>) -> Option<Instant> {
+    request.extensions().get::<Deadline>().map(|deadline| deadline.instant())
+}
+
+/// Who calls, as the entries will say. Until callers authenticate nobody has a name.
+fn actor<T>(_request: &Request<T>) -> Text {
+    static ANONYMOUS: LazyLock<Text> = LazyLock::new(|| Text::from("anonymous"));
+    Text::clone(&ANONYMOUS)
+}
+
+#[cfg(test)]
+mod tests;

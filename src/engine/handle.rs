@@ -1,0 +1,265 @@
+//! The way into the engine: cheap to clone, and all that handlers see of it.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::sync::Arc;
+
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use super::error::logged;
+use super::queue::Sender;
+use super::reads::Balances;
+use super::{EngineError, Options};
+use crate::ledger::decide::{Done, Outcome};
+use crate::ledger::{
+    Batch, Command, Entry, EntryRange, Limits, Micros, Rejection, Submission, Task, Text, User, UserId, Work,
+};
+use crate::store::{
+    EntryQuery, FinancialQuery, FinancialTransaction, Page, PastBalance, PointsDetail, PointsQuery, Reader,
+    StoreError, TaskQuery, TaskRecord, UserCursor,
+};
+
+/// The answer to a command that was done, now or before.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// The task as it is now, for commands that name one.
+    pub task: Option<Arc<Task>>,
+    /// The entries the command wrote; of a replay, those the original wrote.
+    pub entries: Vec<Arc<Entry>>,
+    /// The user's figures as they are now.
+    pub user: User,
+    /// It had been done before.
+    pub replayed: bool,
+    /// It came too late to change its task.
+    pub late: bool,
+}
+
+/// The way into a running engine.
+#[derive(Clone)]
+pub struct Handle {
+    lanes: Arc<[Sender]>,
+    balances: Balances,
+    reader: Arc<dyn Reader>,
+    options: Arc<Options>,
+    store_up: watch::Receiver<bool>,
+}
+
+impl Handle {
+    pub(super) fn new(
+        lanes: Vec<Sender>,
+        balances: Balances,
+        reader: Arc<dyn Reader>,
+        options: Arc<Options>,
+        store_up: watch::Receiver<bool>,
+    ) -> Self {
+        Self { lanes: lanes.into(), balances, reader, options, store_up }
+    }
+
+    /// The limits commands are held to.
+    pub fn limits(&self) -> &Limits {
+        &self.options.limits
+    }
+
+    /// Whether the database answered when it was last asked; changes are signalled.
+    pub fn store_up(&self) -> watch::Receiver<bool> {
+        self.store_up.clone()
+    }
+
+    /// Checks a command against the limits; what passes can be submitted in a batch.
+    ///
+    /// # Errors
+    /// The fields that are wrong, or the missing `request_id`.
+    pub fn check(&self, command: Command, request_id: &str, actor: &Text) -> Result<Submission, Rejection> {
+        Submission::new(command, request_id, actor, &self.options.limits)
+    }
+
+    /// Has one command decided and stored. Dropping this future does not take it back.
+    ///
+    /// # Errors
+    /// See [`EngineError`]; after anything but a refusal a retry with the same keys is safe.
+    pub async fn submit(
+        &self,
+        command: Command,
+        request_id: &str,
+        actor: &Text,
+        deadline: Option<Instant>,
+    ) -> Result<Answer, EngineError> {
+        let submission = self.check(command, request_id, actor)?;
+        let lane = self.lane_of(&submission);
+        let mut outcomes = lane.submit(Work::One(submission), deadline).await?;
+        let outcome = outcomes.pop().ok_or(EngineError::Internal)?;
+        let mut answers = self.with_earlier_entries(vec![outcome]).await?;
+        Ok(answers.pop().ok_or(EngineError::Internal)??)
+    }
+
+    /// Has a batch decided and stored in one commit, its items judged in order. An item that was malformed is refused
+    /// in its place.
+    ///
+    /// # Errors
+    /// See [`EngineError`]; the refusals of single items are in the answer.
+    pub async fn submit_batch(
+        &self,
+        items: Vec<Result<Submission, Rejection>>,
+        atomic: bool,
+        deadline: Option<Instant>,
+    ) -> Result<Vec<Result<Answer, Rejection>>, EngineError> {
+        let max = self.options.limits.max_batch_items;
+        if items.len() > max {
+            let many = format!("must not be more than {max} items, are {}", items.len());
+            return Err(Rejection::field("requests", many).into());
+        }
+        let Some(first) = items.iter().find_map(|item| item.as_ref().ok()) else {
+            // Nothing to decide: an empty batch, or malformed items alone.
+            let index = items.iter().position(Result::is_err);
+            debug_assert!(index.is_none_or(|index| index == 0), "no item is well-formed");
+            return Ok(items.into_iter().filter_map(Result::err).map(Err).collect());
+        };
+        let lane = self.lane_of(first);
+        let outcomes = lane.submit(Work::Batch(Batch { atomic, items }), deadline).await?;
+        self.with_earlier_entries(outcomes).await
+    }
+
+    /// A user's figures now; `None` if there is no such user. Concurrent calls share a statement.
+    ///
+    /// # Errors
+    /// [`EngineError::Overloaded`], [`EngineError::StoreUnavailable`] or [`EngineError::ShuttingDown`].
+    pub async fn balance(&self, user_id: UserId) -> Result<Option<User>, EngineError> {
+        self.balances.user(user_id).await
+    }
+
+    /// A user's purses at a past moment; `None` if there is no such user.
+    ///
+    /// # Errors
+    /// A refusal of `as_of_time` for a moment still to come; [`EngineError::StoreUnavailable`].
+    pub async fn balance_at(&self, user_id: UserId, at: Micros) -> Result<Option<PastBalance>, EngineError> {
+        if at > read(self.reader.now()).await? {
+            return Err(Rejection::field("as_of_time", "must not lie in the future").into());
+        }
+        read(self.reader.past_balance(user_id, at)).await
+    }
+
+    /// Entries, newest first.
+    ///
+    /// # Errors
+    /// [`EngineError::StoreUnavailable`], like every read below.
+    pub async fn list_entries(&self, query: &EntryQuery, page: Page) -> Result<Vec<Entry>, EngineError> {
+        read(self.reader.list_entries(query, page)).await
+    }
+
+    /// Points rows, newest first, each beside its place in the list.
+    #[allow(clippy::missing_errors_doc, reason = "as list_entries")]
+    pub async fn list_points_details(
+        &self,
+        query: &PointsQuery,
+        page: Page,
+    ) -> Result<Vec<(i64, PointsDetail)>, EngineError> {
+        read(self.reader.list_points_details(query, page)).await
+    }
+
+    /// Financial rows, newest first, each beside its place in the list.
+    #[allow(clippy::missing_errors_doc, reason = "as list_entries")]
+    pub async fn list_financial_transactions(
+        &self,
+        query: &FinancialQuery,
+        page: Page,
+    ) -> Result<Vec<(i64, FinancialTransaction)>, EngineError> {
+        read(self.reader.list_financial_transactions(query, page)).await
+    }
+
+    /// Users, newest first.
+    #[allow(clippy::missing_errors_doc, reason = "as list_entries")]
+    pub async fn list_users(&self, before: Option<UserCursor>, limit: u32) -> Result<Vec<User>, EngineError> {
+        read(self.reader.list_users(before, limit)).await
+    }
+
+    /// One task with its JSON.
+    #[allow(clippy::missing_errors_doc, reason = "as list_entries")]
+    pub async fn task(&self, task_id: &str) -> Result<Option<TaskRecord>, EngineError> {
+        read(self.reader.task(task_id)).await
+    }
+
+    /// Tasks, newest first.
+    #[allow(clippy::missing_errors_doc, reason = "as list_entries")]
+    pub async fn list_tasks(&self, query: &TaskQuery, page: Page) -> Result<Vec<TaskRecord>, EngineError> {
+        read(self.reader.list_tasks(query, page)).await
+    }
+
+    /// Charged tasks nobody settled, created before `created_before`, oldest first.
+    #[allow(clippy::missing_errors_doc, reason = "as list_entries")]
+    pub async fn stuck_tasks(
+        &self,
+        created_before: Micros,
+        after: i64,
+        limit: u32,
+    ) -> Result<Vec<TaskRecord>, EngineError> {
+        read(self.reader.stuck_tasks(created_before, after, limit)).await
+    }
+
+    /// The moment by the clock that judges.
+    #[allow(clippy::missing_errors_doc, reason = "as list_entries")]
+    pub async fn now(&self) -> Result<Micros, EngineError> {
+        read(self.reader.now()).await
+    }
+
+    pub(super) async fn due_holds(&self, limit: u32) -> Result<Vec<(UserId, Text)>, EngineError> {
+        self.reader.due_holds(limit).await.map_err(|error| {
+            // The probe says aloud that the database is gone; the sweep does not repeat it twice a second.
+            tracing::debug!(%error, "the sweep could not look for expired holds");
+            EngineError::of_store(&error)
+        })
+    }
+
+    /// Users keep to one lane. A command whose user is not known yet goes by its task: the locks, not the lanes, keep
+    /// it right.
+    fn lane_of(&self, submission: &Submission) -> &Sender {
+        let key = match (submission.command.user_id(), submission.command.task_id()) {
+            (0, Some(task_id)) => {
+                task_id.bytes().fold(0, |sum: u64, byte| sum.wrapping_mul(31) + u64::from(byte))
+            }
+            (user_id, _) => user_id.unsigned_abs(),
+        };
+        // The remainder is below the number of lanes, of which there is at least one.
+        &self.lanes[usize::try_from(key % self.lanes.len() as u64).unwrap_or_default()]
+    }
+
+    /// Replays are answered with the entries the original wrote. The ledger is append-only: read after the commit,
+    /// they are what they were.
+    async fn with_earlier_entries(
+        &self,
+        outcomes: Vec<Outcome>,
+    ) -> Result<Vec<Result<Answer, Rejection>>, EngineError> {
+        let ranges: Vec<(UserId, EntryRange)> = outcomes.iter().flatten().filter_map(earlier_range).collect();
+        let mut entries = BTreeMap::new();
+        if !ranges.is_empty() {
+            // The batch is committed: that its answer cannot be told does not mean that nothing was done.
+            let earlier =
+                read(self.reader.entries(&ranges)).await.map_err(|_| EngineError::OutcomeUnknown)?;
+            for entry in earlier {
+                entries.insert((entry.user_id, entry.user_seq), Arc::new(entry));
+            }
+        }
+        let answer = |done: Done| {
+            let earlier = earlier_range(&done);
+            let Done { task, entries: mut written, user, replayed, late, .. } = done;
+            if let Some((user_id, range)) = earlier {
+                let seqs = range.first_seq..range.first_seq.saturating_add(range.count.into());
+                written.extend(
+                    entries
+                        .range((user_id, seqs.start)..(user_id, seqs.end))
+                        .map(|(_, entry)| Arc::clone(entry)),
+                );
+            }
+            Answer { task, entries: written, user, replayed, late }
+        };
+        Ok(outcomes.into_iter().map(|outcome| outcome.map(answer)).collect())
+    }
+}
+
+fn earlier_range(done: &Done) -> Option<(UserId, EntryRange)> {
+    done.earlier_entries.map(|range| (done.user.user_id, range))
+}
+
+async fn read<T>(answer: impl Future<Output = Result<T, StoreError>>) -> Result<T, EngineError> {
+    answer.await.map_err(|error| logged(&error))
+}

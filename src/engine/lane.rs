@@ -1,0 +1,293 @@
+//! A lane: takes what waits as one batch, has it decided and committed, answers, and takes the next.
+//!
+//! What ends a batch:
+//!
+//! | the store says | the lane does |
+//! |---|---|
+//! | committed | answers each caller |
+//! | not committed, again | decides it again, with a short pause once that has not helped |
+//! | not committed, stop | tells the callers; nothing was done |
+//! | unknown | asks again with the same batch id until it knows, or the time for that is over |
+//! | a bug, or `decide` panicked | runs each caller's work alone, so that only the poisoned one fails |
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::error::logged;
+use super::queue::{Job, Receiver};
+use super::{EngineError, Options};
+use crate::clock::Ids;
+use crate::ledger::command::UNRESOLVED;
+use crate::ledger::decide::Outcome;
+use crate::ledger::{Footprint, Micros, Plan, Rejection, Snapshot, Text, Work, decide};
+use crate::store::{Failure, Reader, Run, StoreError, Transacted, Writer};
+
+/// How often old batch ids are forgotten, and how many at once.
+const PRUNE_EVERY: Duration = Duration::from_secs(60);
+const PRUNE_ROWS: u32 = 5_000;
+/// The pause between two questions about an unknown outcome.
+const RESOLVE_PAUSE: Duration = Duration::from_millis(200);
+
+pub(super) struct Lane {
+    writer: Box<dyn Writer>,
+    reader: Arc<dyn Reader>,
+    ids: Arc<dyn Ids>,
+    options: Arc<Options>,
+    next_prune: Instant,
+}
+
+/// How a batch of work ended for all of it.
+enum Ended {
+    Done(Vec<Vec<Outcome>>),
+    Failed(EngineError),
+    /// One of the works cannot be decided or stored; which one, only running them alone tells.
+    Poisoned,
+}
+
+impl Lane {
+    pub(super) fn new(
+        writer: Box<dyn Writer>,
+        reader: Arc<dyn Reader>,
+        ids: Arc<dyn Ids>,
+        options: Arc<Options>,
+    ) -> Self {
+        Self { writer, reader, ids, options, next_prune: Instant::now() + PRUNE_EVERY }
+    }
+
+    /// Works until the queue is closed and empty.
+    pub(super) async fn run(mut self, mut queue: Receiver, closing: CancellationToken) {
+        let mut left_over = None;
+        loop {
+            let first = match left_over.take() {
+                Some(job) => job,
+                None => tokio::select! {
+                    biased;
+                    () = closing.cancelled(), if !queue.is_closed() => {
+                        queue.close();
+                        continue;
+                    }
+                    job = queue.recv() => match job {
+                        Some(job) => job,
+                        None => return,
+                    },
+                },
+            };
+            let batch;
+            (batch, left_over) = gather(first, &mut queue, self.options.batch_items);
+            self.serve(batch).await;
+            self.prune_if_due().await;
+        }
+    }
+
+    async fn serve(&mut self, jobs: Vec<Job>) {
+        let jobs = drop_expired(jobs);
+        let jobs = self.resolve_users(jobs).await;
+        if jobs.is_empty() {
+            return;
+        }
+        match self.transact(&jobs).await {
+            Ended::Done(outcomes) => answer_all(jobs, outcomes),
+            Ended::Failed(error) => jobs.into_iter().for_each(|job| job.answer(Err(error.clone()))),
+            Ended::Poisoned => self.serve_one_by_one(jobs).await,
+        }
+    }
+
+    async fn serve_one_by_one(&mut self, jobs: Vec<Job>) {
+        for job in jobs {
+            let alone = [job];
+            let ended = self.transact(&alone).await;
+            let [job] = alone;
+            job.answer(match ended {
+                Ended::Done(mut outcomes) => outcomes.pop().ok_or(EngineError::Internal),
+                Ended::Failed(error) => Err(error),
+                Ended::Poisoned => Err(EngineError::Internal),
+            });
+        }
+    }
+
+    /// Looks up the users of task-keyed commands that named none, in one read for the whole batch.
+    async fn resolve_users(&mut self, jobs: Vec<Job>) -> Vec<Job> {
+        let mut unresolved: Vec<Text> =
+            jobs.iter().filter_map(|job| unresolved_task(&job.work)).cloned().collect();
+        if unresolved.is_empty() {
+            return jobs;
+        }
+        unresolved.sort_unstable();
+        unresolved.dedup();
+        let mut owners = self.reader.task_owners(&unresolved).await.map_err(|error| logged(&error));
+        if let Ok(owners) = &mut owners {
+            owners.sort_unstable();
+        }
+        jobs.into_iter()
+            .filter_map(|mut job| {
+                let Some(task_id) = unresolved_task(&job.work).cloned() else { return Some(job) };
+                let owners = match &owners {
+                    Ok(owners) => owners,
+                    Err(error) => {
+                        job.answer(Err(error.clone()));
+                        return None;
+                    }
+                };
+                match owners.binary_search_by(|(owned, _)| owned.cmp(&task_id)) {
+                    Ok(found) => {
+                        if let Work::One(submission) = &mut job.work {
+                            submission.command.resolve(owners[found].1);
+                        }
+                        Some(job)
+                    }
+                    Err(_) => {
+                        job.answer(Ok(vec![Err(Rejection::TaskNotFound(task_id))]));
+                        None
+                    }
+                }
+            })
+            .collect()
+    }
+
+    /// Runs the batch until it is known how it ended, within the bounds of the options.
+    async fn transact(&mut self, jobs: &[Job]) -> Ended {
+        let footprint = Footprint::of(jobs.iter().map(|job| &job.work));
+        let mut batch_id = self.ids.batch_id();
+        let mut conflicts = 0;
+        // Set once a COMMIT went unanswered: what it would have answered, and until when we ask.
+        let mut unknown: Option<(Vec<Vec<Outcome>>, Instant)> = None;
+        loop {
+            let mut decided = None;
+            let mut panicked = false;
+            let mut judge = |snapshot: Snapshot| match catch_unwind(AssertUnwindSafe(|| {
+                decide(snapshot, jobs.iter().map(|job| &job.work))
+            })) {
+                Ok(decision) => {
+                    decided = Some(decision.outcomes);
+                    decision.plan
+                }
+                Err(_) => {
+                    panicked = true;
+                    Plan::default()
+                }
+            };
+            let run = if unknown.is_some() { Run::Resolving } else { Run::First };
+            let transacted = self.writer.transact(batch_id, run, &footprint, &mut judge).await;
+            if panicked {
+                tracing::error!("deciding a batch panicked: its commands are run one by one");
+                return Ended::Poisoned;
+            }
+            let failure = match (transacted, &mut unknown) {
+                (Transacted::Committed, _) => {
+                    return decided.map_or(Ended::Failed(EngineError::Internal), Ended::Done);
+                }
+                (Transacted::AlreadyCommitted, Some((outcomes, _))) => {
+                    return Ended::Done(std::mem::take(outcomes));
+                }
+                (Transacted::AlreadyCommitted, None) => {
+                    tracing::error!(%batch_id, "a new batch id had been used before");
+                    return Ended::Failed(EngineError::Internal);
+                }
+                (Transacted::Unknown(error), None) => {
+                    tracing::warn!(%batch_id, %error, "a commit was not answered: asking what became of it");
+                    let Some(outcomes) = decided else { return Ended::Failed(EngineError::OutcomeUnknown) };
+                    unknown = Some((outcomes, Instant::now() + self.options.resolve_for));
+                    continue;
+                }
+                // Until the id is found or the batch committed anew, a failure says nothing of the first commit.
+                (
+                    Transacted::Unknown(error)
+                    | Transacted::NotCommitted(Failure::Again(error) | Failure::Stop(error)),
+                    Some((outcomes, until)),
+                ) => {
+                    // Decided anew, the id was free: the first commit never was, and these answers are the ones to give.
+                    if let Some(decided_anew) = decided {
+                        *outcomes = decided_anew;
+                    }
+                    if Instant::now() >= *until {
+                        logged(&error);
+                        return Ended::Failed(EngineError::OutcomeUnknown);
+                    }
+                    tokio::time::sleep(RESOLVE_PAUSE).await;
+                    continue;
+                }
+                (Transacted::NotCommitted(failure), None) => failure,
+            };
+            match failure {
+                Failure::Stop(error @ StoreError::Bug { .. }) => {
+                    logged(&error);
+                    return Ended::Poisoned;
+                }
+                Failure::Stop(error) => return Ended::Failed(logged(&error)),
+                Failure::Again(error) if conflicts >= self.options.conflict_retries => {
+                    logged(&error);
+                    return Ended::Failed(EngineError::StoreUnavailable);
+                }
+                Failure::Again(error) => {
+                    conflicts += 1;
+                    tracing::debug!(%error, conflicts, "deciding the batch again");
+                    batch_id = self.ids.batch_id();
+                    // The first retry is immediate: a lost race is won by reading again. After that, let others pass.
+                    tokio::time::sleep(Duration::from_millis(u64::from(conflicts - 1).min(50))).await;
+                }
+            }
+        }
+    }
+
+    async fn prune_if_due(&mut self) {
+        if Instant::now() < self.next_prune {
+            return;
+        }
+        self.next_prune = Instant::now() + PRUNE_EVERY;
+        let kept = i64::try_from(self.options.commit_ids_kept.as_micros()).unwrap_or(i64::MAX);
+        let pruned = match self.reader.now().await {
+            Ok(Micros(now)) => self.writer.prune_commits(Micros(now.saturating_sub(kept)), PRUNE_ROWS).await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = pruned {
+            tracing::warn!(%error, "old batch ids could not be forgotten; they will be at a later try");
+        }
+    }
+}
+
+/// Takes what waits, up to `max_items`; work that would go over it opens the next batch.
+fn gather(first: Job, queue: &mut Receiver, max_items: usize) -> (Vec<Job>, Option<Job>) {
+    let mut items = first.work.len();
+    let mut batch = vec![first];
+    while items < max_items {
+        let Ok(job) = queue.try_recv() else { break };
+        items += job.work.len();
+        if items > max_items {
+            return (batch, Some(job));
+        }
+        batch.push(job);
+    }
+    (batch, None)
+}
+
+fn drop_expired(jobs: Vec<Job>) -> Vec<Job> {
+    let now = Instant::now();
+    jobs.into_iter()
+        .filter_map(|job| match job.deadline {
+            _ if job.is_abandoned() => None,
+            Some(deadline) if deadline <= now => {
+                job.answer(Err(EngineError::DeadlineExceeded));
+                None
+            }
+            _ => Some(job),
+        })
+        .collect()
+}
+
+fn unresolved_task(work: &Work) -> Option<&Text> {
+    match work {
+        Work::One(submission) if submission.command.user_id() == UNRESOLVED => submission.command.task_id(),
+        Work::One(_) | Work::Batch(_) => None,
+    }
+}
+
+fn answer_all(jobs: Vec<Job>, outcomes: Vec<Vec<Outcome>>) {
+    debug_assert_eq!(jobs.len(), outcomes.len(), "each work has its outcomes");
+    for (job, outcomes) in jobs.into_iter().zip(outcomes) {
+        job.answer(Ok(outcomes));
+    }
+}

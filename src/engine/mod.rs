@@ -1,0 +1,134 @@
+//! The engine: gathers concurrent commands into batches and answers each caller after its batch is durably stored.
+//!
+//! The phases of a command:
+//!
+//! 1. [`Handle`] checks it against the limits and queues it: a full queue answers at once, nobody waits to wait;
+//! 2. a [`lane`] takes whatever is waiting as one batch, never waiting for more;
+//! 3. the batch's tasks are resolved to their users, and its footprint is drawn up;
+//! 4. the store locks, reads, has [`crate::ledger::decide()`] judge, writes and commits; a conflict is decided again,
+//!    an unknown outcome is resolved;
+//! 5. every caller gets the outcome of its own items; replays read the original's entries first.
+//!
+//! While one batch commits, the next gathers. A caller that goes away cancels nothing: its command runs to its end.
+
+mod error;
+mod expiry;
+mod handle;
+mod lane;
+mod queue;
+mod reads;
+mod verify;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::clock::Ids;
+use crate::ledger::Limits;
+use crate::store::Store;
+
+/// The queries and rows of reads: those who speak to the [`Handle`] need not know the store.
+pub use crate::store::rows;
+pub use error::EngineError;
+pub use handle::{Answer, Handle};
+pub use verify::{Disagreement, Verification, verify};
+
+/// How the engine works. Every bound is enforced.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// What callers may send.
+    pub limits: Limits,
+    /// Commands that may wait for a batch, a lane.
+    pub queue_items: usize,
+    /// Bytes that waiting commands may keep, a lane.
+    pub queue_bytes: usize,
+    /// Items after which a batch is closed; a larger single call is a batch of its own.
+    pub batch_items: usize,
+    /// Writers, each with a connection of its own; users are spread over them.
+    pub lanes: usize,
+    /// How often a conflicting batch is decided again before its callers are told to retry.
+    pub conflict_retries: u32,
+    /// How long an unknown outcome is pursued before its callers are told that it is unknown.
+    pub resolve_for: Duration,
+    /// How often holds are looked over for expiry.
+    pub sweep_every: Duration,
+    /// How often the database is asked whether it is there.
+    pub probe_every: Duration,
+    /// How long batch ids are kept for outcomes that are still unknown.
+    pub commit_ids_kept: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            limits: Limits::default(),
+            queue_items: 16_384,
+            queue_bytes: 64 << 20,
+            batch_items: 2_048,
+            lanes: 1,
+            conflict_retries: 20,
+            resolve_for: Duration::from_secs(15),
+            sweep_every: Duration::from_millis(500),
+            probe_every: Duration::from_secs(1),
+            commit_ids_kept: Duration::from_secs(24 * 3600),
+        }
+    }
+}
+
+/// The running engine. Dropping it leaves its tasks running; [`Engine::drain`] ends them in order.
+pub struct Engine {
+    handle: Handle,
+    tasks: TaskTracker,
+    /// Ends the background work that only makes more work.
+    background: CancellationToken,
+    /// Closes the queues: what is in them is still answered.
+    closing: CancellationToken,
+}
+
+impl Engine {
+    /// Starts the lanes, the reads and the background work on the current runtime.
+    pub fn start(store: &dyn Store, ids: Arc<dyn Ids>, options: Options) -> Self {
+        let tasks = TaskTracker::new();
+        let background = CancellationToken::new();
+        let closing = CancellationToken::new();
+        let (up, store_up) = watch::channel(true);
+        let options = Arc::new(options);
+        let reader = store.reader();
+
+        let lanes = (0..options.lanes.max(1))
+            .map(|_| {
+                let (sender, receiver) = queue::channel(options.queue_items, options.queue_bytes);
+                let lane = lane::Lane::new(
+                    store.writer(),
+                    Arc::clone(&reader),
+                    Arc::clone(&ids),
+                    Arc::clone(&options),
+                );
+                tasks.spawn(lane.run(receiver, closing.clone()));
+                sender
+            })
+            .collect();
+        let balances = reads::spawn(&tasks, Arc::clone(&reader), closing.clone());
+        let handle = Handle::new(lanes, balances, Arc::clone(&reader), Arc::clone(&options), store_up);
+        tasks.spawn(expiry::sweep(handle.clone(), options.sweep_every, background.clone()));
+        tasks.spawn(reads::probe(reader, options.probe_every, up, background.clone()));
+        tasks.close();
+        Self { handle, tasks, background, closing }
+    }
+
+    /// The way in.
+    pub fn handle(&self) -> Handle {
+        self.handle.clone()
+    }
+
+    /// Refuses what comes from now on, answers everything accepted, and returns once it is answered. A caller that
+    /// must not wait for ever bounds this with a timeout.
+    pub async fn drain(self) {
+        self.background.cancel();
+        self.closing.cancel();
+        self.tasks.wait().await;
+    }
+}

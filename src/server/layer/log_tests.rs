@@ -1,0 +1,112 @@
+//! What the layers write to the log.
+
+use std::convert::Infallible;
+use std::io::Write;
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::{BodyExt, Empty};
+use tower::{Layer, ServiceExt, service_fn};
+use tracing::Level;
+use tracing::subscriber::DefaultGuard;
+
+use super::access_log::AccessLogLayer;
+use super::catch_panic::CatchPanicLayer;
+use crate::server::status;
+
+/// Takes this thread's log while the guard lives.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Log {
+    fn capture(level: Level) -> (Self, DefaultGuard) {
+        let log = Self::default();
+        let writer = log.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_max_level(level)
+            .with_ansi(false)
+            .with_writer(move || writer.clone())
+            .finish();
+        (log, tracing::subscriber::set_default(subscriber))
+    }
+
+    fn lines(&self) -> Vec<String> {
+        let bytes = self.0.lock().unwrap().clone();
+        String::from_utf8(bytes).unwrap().lines().map(str::to_owned).collect()
+    }
+}
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+fn request() -> Request<()> {
+    Request::builder().uri("/scrip.v1.BillingService/Charge").body(()).unwrap()
+}
+
+fn refusing() -> Response<Empty<Bytes>> {
+    status::only(&status::malformed_timeout(), Empty::new())
+}
+
+#[tokio::test]
+async fn a_call_is_one_line_with_method_status_and_latency() {
+    let (log, _guard) = Log::capture(Level::DEBUG);
+    let service = service_fn(|_: Request<()>| async { Ok::<_, Infallible>(refusing()) });
+    let response = AccessLogLayer.layer(service).oneshot(request()).await.unwrap();
+    response.into_body().collect().await.unwrap();
+    let lines = log.lines();
+    assert_eq!(lines.len(), 1, "{lines:?}");
+    for part in ["/scrip.v1.BillingService/Charge", "InvalidArgument", "latency_us"] {
+        assert!(lines[0].contains(part), "{lines:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_call_given_up_is_logged_as_aborted() {
+    let (log, _guard) = Log::capture(Level::DEBUG);
+    let never =
+        service_fn(|_: Request<()>| std::future::pending::<Result<Response<Empty<Bytes>>, Infallible>>());
+    let call = AccessLogLayer.layer(never).oneshot(request());
+    tokio::select! {
+        biased;
+        _ = call => unreachable!("it never answers"),
+        () = tokio::task::yield_now() => {}
+    }
+    let lines = log.lines();
+    assert!(lines.len() == 1 && lines[0].contains("aborted"), "{lines:?}");
+}
+
+#[tokio::test]
+async fn at_info_calls_are_not_logged() {
+    let (log, _guard) = Log::capture(Level::INFO);
+    let service = service_fn(|_: Request<()>| async { Ok::<_, Infallible>(refusing()) });
+    AccessLogLayer.layer(service).oneshot(request()).await.unwrap();
+    assert_eq!(log.lines(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_panic_is_logged_once_with_its_method_wherever_it_happens() {
+    async fn later(_: Request<()>) -> Result<Response<Empty<Bytes>>, Infallible> {
+        panic!("later")
+    }
+    fn at_once(_: Request<()>) -> std::future::Ready<Result<Response<Empty<Bytes>>, Infallible>> {
+        panic!("at once")
+    }
+    let (log, _guard) = Log::capture(Level::INFO);
+    let first = CatchPanicLayer.layer(service_fn(later)).oneshot(request()).await.unwrap();
+    let second = CatchPanicLayer.layer(service_fn(at_once)).oneshot(request()).await.unwrap();
+    for response in [&first, &second] {
+        assert_eq!(status::code(response.headers()), Some(tonic::Code::Internal));
+    }
+    let lines = log.lines();
+    assert_eq!(lines.len(), 2, "{lines:?}");
+    assert!(lines[0].contains("later") && lines[1].contains("at once"), "{lines:?}");
+    assert!(lines.iter().all(|line| line.contains("BillingService/Charge")), "{lines:?}");
+}

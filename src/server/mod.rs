@@ -1,0 +1,138 @@
+//! The listening side: from a TCP listener to tonic's `Routes` and back, bounded everywhere, stoppable at any time.
+//!
+//! Phases of a process: [`bind`] → [`Health::new`] and [`add_reflection`] beside the services → [`serve`]. Phases of
+//! a connection: slot → preface → HTTP/2 → GOAWAY → over (`accept`, `connection`). Phases of a call: access log →
+//! deadline → size → panic guard → handler (`layer`). Phases of stopping, in [`serve`]: health says NOT_SERVING →
+//! the listener closes → every connection gets GOAWAY, open streams end → what was accepted is answered → whatever
+//! is left at `drain_timeout` is cut and counted.
+//!
+//! Why not tonic's own server: its accept loop spins when descriptors run out, has no cap on connections and waits
+//! for ever for a peer that never says anything; its timeouts answer CANCELLED.
+
+mod accept;
+mod bind;
+mod connection;
+mod grpc_timeout;
+mod health;
+mod layer;
+mod options;
+mod preface;
+mod reflection;
+mod shutdown;
+mod signals;
+mod status;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
+use tokio_util::task::TaskTracker;
+use tonic::service::Routes;
+
+pub use self::bind::{BindError, bind, parse_listen};
+pub use self::connection::Peer;
+pub use self::health::Health;
+pub use self::layer::deadline::Deadline;
+pub use self::options::{MAX_MESSAGE_BYTES, OptionsError, ServerOptions};
+pub use self::reflection::{ReflectionError, add_reflection};
+pub use self::shutdown::Shutdown;
+pub use self::signals::watch_signals;
+
+use self::accept::{Listen, accept_until_drain};
+use self::connection::{Ended, drive, jittered};
+
+/// How long cut connections get to notice. They need one turn of the scheduler each; a handler that blocks its
+/// thread must not turn a hard end into a soft one.
+const AFTER_CUT: Duration = Duration::from_secs(1);
+
+/// How the stop went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DrainReport {
+    /// Connections open when the drain began.
+    pub connections_open: usize,
+    /// Connections closed by force, because the drain's time was up or it was cut short. Zero is a clean stop.
+    pub connections_cut: usize,
+    /// From the beginning of the drain to the end of the last connection.
+    pub took: Duration,
+}
+
+/// Serves `routes` on `listener` until `shutdown` is given and the drain is over.
+///
+/// Add health and reflection to the routes before; `health` is the handle the drain flips. Returns an error at once
+/// if the options cannot serve, and otherwise when no connection is left.
+pub async fn serve(
+    listener: TcpListener,
+    routes: Routes,
+    options: ServerOptions,
+    health: Health,
+    shutdown: Shutdown,
+) -> Result<DrainReport, OptionsError> {
+    options.validate()?;
+    Ok(serve_on(listener, routes, options, health, shutdown).await)
+}
+
+async fn serve_on<L>(
+    listener: L,
+    routes: Routes,
+    options: ServerOptions,
+    health: Health,
+    shutdown: Shutdown,
+) -> DrainReport
+where
+    L: Listen,
+    L::Io: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
+{
+    // Apart from the order as given, so that health can turn before anything else hears of it.
+    let phases = Shutdown::new();
+    let connections = TaskTracker::new();
+    let cut = Arc::new(AtomicUsize::new(0));
+    let slots = Arc::new(Semaphore::new(options.max_connections));
+    let stack = layer::stack(routes, &options, &phases);
+    let options = Arc::new(options);
+    let number = AtomicU64::new(0);
+    let accepting = accept_until_drain(listener, slots, &phases, |io, address, slot| {
+        let number = number.fetch_add(1, Ordering::Relaxed);
+        let age = options.max_connection_age.map(|age| jittered(age, options.connection_age_seed, number));
+        let (stack, options, phases, cut) = (stack.clone(), options.clone(), phases.follower(), cut.clone());
+        connections.spawn(async move {
+            let _slot = slot;
+            if drive(io, Peer { address }, stack, &options, &phases, age).await == Ended::Cut {
+                cut.fetch_add(1, Ordering::Relaxed);
+            }
+        });
+    });
+    let turn = async {
+        shutdown.draining().await;
+        health.drain().await;
+        phases.begin_drain();
+    };
+    tokio::join!(accepting, turn);
+
+    let began = Instant::now();
+    let connections_open = connections.len();
+    connections.close();
+    tracing::info!(connections_open, timeout = ?options.drain_timeout, "draining");
+    let all_over = tokio::select! {
+        biased;
+        () = connections.wait() => true,
+        () = shutdown.cutting() => false,
+        () = tokio::time::sleep(options.drain_timeout) => false,
+    };
+    if !all_over {
+        phases.cut();
+        if tokio::time::timeout(AFTER_CUT, connections.wait()).await.is_err() {
+            // They end with the process; what is left of them is counted as cut all the same.
+            cut.fetch_add(connections.len(), Ordering::Relaxed);
+        }
+    }
+    let report =
+        DrainReport { connections_open, connections_cut: cut.load(Ordering::Relaxed), took: began.elapsed() };
+    tracing::info!(connections_cut = report.connections_cut, took = ?report.took, "drained");
+    report
+}

@@ -1,0 +1,139 @@
+//! The statuses the server itself answers with, before or instead of a handler, in the shape clients rely on: each
+//! carries a `google.rpc.ErrorInfo` with reason, domain and metadata.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use http::{HeaderMap, Response};
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt};
+
+/// `ErrorInfo.domain` of every error of this API.
+const DOMAIN: &str = "scrip.v1";
+
+/// How soon a call refused by a draining process may be tried again: the next process is already there or soon will be.
+const RETRY_AFTER_DRAIN: Duration = Duration::from_millis(500);
+
+fn with_reason(
+    code: Code,
+    message: impl Into<String>,
+    reason: &str,
+    metadata: &[(&str, String)],
+    mut details: ErrorDetails,
+) -> Status {
+    let metadata: HashMap<String, String> =
+        metadata.iter().map(|(key, value)| ((*key).to_owned(), value.clone())).collect();
+    details.set_error_info(reason, DOMAIN, metadata);
+    Status::with_error_details(code, message, details)
+}
+
+/// The client's own deadline has passed.
+pub(super) fn deadline_passed(asked: Duration) -> Status {
+    let message = format!(
+        "the call's deadline of {asked:?} has passed; what it asked for may still take effect, so repeat it with the same keys"
+    );
+    let metadata = [("deadline", format!("{asked:?}"))];
+    with_reason(Code::DeadlineExceeded, message, "DEADLINE_EXCEEDED", &metadata, ErrorDetails::new())
+}
+
+/// The server's own maximum has passed before the client's deadline.
+pub(super) fn server_limit_passed(limit: Duration) -> Status {
+    let message = format!(
+        "the server's limit of {limit:?} a call has passed; what it asked for may still take effect, so repeat it with the same keys"
+    );
+    let metadata = [("deadline", format!("{limit:?}"))];
+    with_reason(Code::DeadlineExceeded, message, "DEADLINE_EXCEEDED", &metadata, ErrorDetails::new())
+}
+
+/// `grpc-timeout` is not what the protocol allows.
+pub(super) fn malformed_timeout() -> Status {
+    const RULE: &str = "must be 1 to 8 digits and one unit of H, M, S, m, u, n, given once";
+    let details = ErrorDetails::with_bad_request_violation("grpc-timeout", RULE);
+    let metadata = [("field", "grpc-timeout".to_owned())];
+    with_reason(Code::InvalidArgument, format!("grpc-timeout {RULE}"), "INVALID_FIELD", &metadata, details)
+}
+
+/// A message is above what the service decodes.
+pub(super) fn message_too_large(found_bytes: Option<u64>, limit_bytes: Option<u64>) -> Status {
+    let mut metadata = Vec::new();
+    let mut message = "the message is larger than the service accepts".to_owned();
+    if let (Some(found), Some(limit)) = (found_bytes, limit_bytes) {
+        message = format!("the message of {found} bytes is above the limit of {limit} bytes");
+        metadata.push(("found_bytes", found.to_string()));
+        metadata.push(("limit_bytes", limit.to_string()));
+    }
+    with_reason(Code::ResourceExhausted, message, "MESSAGE_TOO_LARGE", &metadata, ErrorDetails::new())
+}
+
+/// A bug of ours. What went wrong is in the log, never in the answer.
+pub(super) fn internal() -> Status {
+    let message = "internal error; the server's log has the cause";
+    with_reason(Code::Internal, message, "INTERNAL", &[], ErrorDetails::new())
+}
+
+/// An open stream ends because the process does.
+pub(super) fn shutting_down() -> Status {
+    let details = ErrorDetails::with_retry_info(Some(RETRY_AFTER_DRAIN));
+    with_reason(Code::Unavailable, "the server is shutting down; try again", "SHUTTING_DOWN", &[], details)
+}
+
+/// A whole answer that is a status and nothing else ("trailers-only": all of it in the response's head).
+pub(super) fn only<B>(status: &Status, body: B) -> Response<B> {
+    let mut response = Response::new(body);
+    let content_type = http::HeaderValue::from_static("application/grpc");
+    response.headers_mut().insert(http::header::CONTENT_TYPE, content_type);
+    put(status, response.headers_mut());
+    response
+}
+
+/// The trailers that end a response whose head is already sent.
+pub(super) fn trailers(status: &Status) -> HeaderMap {
+    let mut trailers = HeaderMap::new();
+    put(status, &mut trailers);
+    trailers
+}
+
+/// Writes `status` over whatever status `headers` held.
+pub(super) fn put(status: &Status, headers: &mut HeaderMap) {
+    headers.remove("grpc-message");
+    headers.remove("grpc-status-details-bin");
+    // tonic escapes what a header cannot hold. Should it fail all the same, a bare code beats a broken answer.
+    if status.add_header(headers).is_err() {
+        headers.insert("grpc-status", http::HeaderValue::from(status.code() as i32));
+    }
+}
+
+/// The `grpc-status` in a head or in trailers.
+pub(super) fn code(headers: &HeaderMap) -> Option<Code> {
+    headers.get("grpc-status").map(|value| Code::from_bytes(value.as_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_status_names_its_reason_and_domain() {
+        let all = [
+            (deadline_passed(Duration::from_millis(5)), "DEADLINE_EXCEEDED"),
+            (server_limit_passed(Duration::from_secs(60)), "DEADLINE_EXCEEDED"),
+            (malformed_timeout(), "INVALID_FIELD"),
+            (message_too_large(Some(9), Some(8)), "MESSAGE_TOO_LARGE"),
+            (internal(), "INTERNAL"),
+            (shutting_down(), "SHUTTING_DOWN"),
+        ];
+        for (status, reason) in all {
+            let read = Status::from_header_map(&trailers(&status)).unwrap();
+            assert_eq!((read.code(), read.message()), (status.code(), status.message()));
+            let info = read.get_details_error_info().unwrap();
+            assert_eq!((info.reason.as_str(), info.domain.as_str()), (reason, "scrip.v1"));
+        }
+    }
+
+    #[test]
+    fn invalid_argument_lists_the_field_and_unavailable_says_when_to_retry() {
+        let violations = malformed_timeout().get_details_bad_request().unwrap().field_violations;
+        assert_eq!(violations[0].field, "grpc-timeout");
+        assert!(shutting_down().get_details_retry_info().unwrap().retry_delay.is_some());
+    }
+}
