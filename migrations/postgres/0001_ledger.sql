@@ -137,6 +137,8 @@ CREATE TABLE ts_financial_transactions (
     PRIMARY KEY (user_id, user_seq),
     CHECK (balance_after = balance_before + money)
 );
+-- The cash entries among a user's others, which are mostly points: past balances, lists of one purse.
+CREATE INDEX ts_financial_transactions_cash ON ts_financial_transactions (user_id, user_seq) WHERE is_cash = 1;
 
 -- Every movement of the points purse, as existing readers know it. Append-only.
 CREATE TABLE ts_points_detail (

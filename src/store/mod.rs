@@ -16,6 +16,7 @@
 //! | commit | durable; only then is anybody answered |
 
 mod error;
+pub mod postgres;
 pub mod rows;
 
 use std::sync::Arc;

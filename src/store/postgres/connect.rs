@@ -1,0 +1,208 @@
+//! Connections: where to, how protected, and what each session is set to.
+//!
+//! TLS follows the URL's `sslmode` (or `PGSSLMODE`), in sqlx's meaning: `verify-full` checks certificate and name,
+//! `verify-ca` the certificate, `require` encrypts without checking whom it speaks to, `prefer` takes TLS if offered,
+//! `disable` never. Where neither says anything: `prefer` on a unix socket or the loopback, `require` on any other
+//! host, so that a password and balances never cross a network in the clear because a parameter was forgotten.
+
+use std::net::IpAddr;
+use std::path::Path;
+use std::str::FromStr;
+use std::time::Duration;
+
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgSslMode};
+use sqlx::{ConnectOptions, PgConnection, PgPool};
+
+use super::super::StoreError;
+use super::Options;
+use super::error::{Trouble, database, store_error, within};
+
+/// How long a writer waits for another's row locks, if its limit is not shorter: then the batch is decided again.
+const LOCK_WAIT: Duration = Duration::from_secs(5);
+/// When the server ends a writer's session that went silent inside a transaction, so that its locks do not stay.
+const WRITER_IDLE: Duration = Duration::from_secs(15);
+/// Likewise of a reader, whose snapshot only keeps old rows from being cleaned up.
+const READER_IDLE: Duration = Duration::from_secs(600);
+/// How long a reader waits for a free connection.
+const ACQUIRE: Duration = Duration::from_millis(500);
+/// How much later than the client the server gives up on a statement: it ends those that nobody waits for any more.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// Where the database is, and how its sessions are set. Has no `Debug`: it holds the password.
+#[derive(Clone)]
+pub(super) struct Target {
+    options: PgConnectOptions,
+    /// The limit of one statement.
+    pub(super) limit: Duration,
+    connect_limit: Duration,
+}
+
+impl Target {
+    /// Reads the URL. Its own text is never repeated: it may hold a password.
+    pub(super) fn new(url: &str, options: &Options) -> Result<Self, StoreError> {
+        let parsed = PgConnectOptions::from_str(url).map_err(|_| {
+            StoreError::Refused(
+                "the database URL cannot be read: it must look like \
+                 postgres://user:password@host:5432/database?sslmode=verify-full, with special characters in the \
+                 password percent-encoded"
+                    .to_owned(),
+            )
+        })?;
+        let says_tls =
+            names_sslmode(url) || std::env::var_os("PGSSLMODE").is_some_and(|mode| !mode.is_empty());
+        let parsed = match parsed.get_ssl_mode() {
+            PgSslMode::Prefer if !says_tls && !is_local(&parsed) => parsed.ssl_mode(PgSslMode::Require),
+            _ => parsed,
+        };
+        Ok(Self {
+            options: parsed.application_name(&options.application_name),
+            limit: options.statement_timeout,
+            connect_limit: options.connect_timeout,
+        })
+    }
+
+    /// `host:port/database`, or the socket's directory in the place of the host.
+    pub(super) fn place(&self, database: &str) -> String {
+        let port = self.options.get_port();
+        match self.options.get_socket().map(|path| path.as_path()) {
+            Some(socket) => format!("{}:{port}/{database}", socket.display()),
+            None => format!("{}:{port}/{database}", self.options.get_host()),
+        }
+    }
+
+    /// A connection for the checks and migrations when the store is opened. What keeps it from opening is said in
+    /// words an operator can act on.
+    pub(super) async fn connect_to_check(&self) -> Result<PgConnection, StoreError> {
+        let connected = match within(self.connect_limit, self.options.connect()).await {
+            Ok(mut connection) => {
+                let session = sqlx::query(include_str!("sql/session_migration.sql"));
+                within(self.limit, session.execute(&mut connection)).await.map(|_| connection)
+            }
+            Err(trouble) => Err(trouble),
+        };
+        connected.map_err(|trouble| self.refusal(trouble))
+    }
+
+    /// A writer's connection.
+    pub(super) async fn connect_writer(&self) -> Result<PgConnection, StoreError> {
+        const WHAT: &str = "connecting a writer";
+        let unreachable = |trouble: Trouble| trouble.store_error(WHAT);
+        let mut connection = within(self.connect_limit, self.options.connect()).await.map_err(unreachable)?;
+        let session = sqlx::query(include_str!("sql/session_writer.sql"))
+            .bind(millis(self.limit + GRACE))
+            .bind(millis(LOCK_WAIT.min(self.limit / 2)))
+            .bind(millis(WRITER_IDLE));
+        within(self.limit, session.execute(&mut connection)).await.map_err(unreachable)?;
+        Ok(connection)
+    }
+
+    /// A reader's connection outside the pool, for a snapshot that is read at leisure.
+    pub(super) async fn connect_reader(&self) -> Result<PgConnection, StoreError> {
+        const WHAT: &str = "connecting a reader";
+        let unreachable = |trouble: Trouble| trouble.store_error(WHAT);
+        let mut connection = within(self.connect_limit, self.options.connect()).await.map_err(unreachable)?;
+        within(self.limit, set_reader(&mut connection, self.limit)).await.map_err(unreachable)?;
+        Ok(connection)
+    }
+
+    /// The readers' pool; it connects when it is first used.
+    pub(super) fn readers(&self, size: u32) -> PgPool {
+        let limit = self.limit;
+        PgPoolOptions::new()
+            .max_connections(size.max(1))
+            .acquire_timeout(ACQUIRE)
+            .after_connect(move |connection, _| Box::pin(set_reader(connection, limit)))
+            .connect_lazy_with(self.options.clone())
+    }
+
+    fn refusal(&self, trouble: Trouble) -> StoreError {
+        const WHAT: &str = "connecting";
+        let error = match trouble {
+            Trouble::Driver(error) => error,
+            other => return other.store_error(WHAT),
+        };
+        let place = self.place(self.options.get_database().unwrap_or_else(|| self.options.get_username()));
+        let user = self.options.get_username();
+        match (&error, database(&error).map(|answer| answer.code())) {
+            (_, Some("3D000")) => StoreError::Refused(format!(
+                "the database at {place} does not exist: create it (CREATE DATABASE …) and start again"
+            )),
+            (_, Some("28000" | "28P01")) => StoreError::Refused(format!(
+                "the database at {place} refuses the login of {user:?}: check the user, the password and sslmode in \
+                 the database URL, and the server's pg_hba.conf"
+            )),
+            (sqlx::Error::Tls(_), _) => StoreError::Refused(format!(
+                "no TLS connection to the database at {place}: the server offers none, or its certificate does not \
+                 pass. Give the server a certificate (and sslrootcert in the URL); on a network you trust, add \
+                 sslmode=disable to the database URL"
+            )),
+            _ => store_error(WHAT, error),
+        }
+    }
+}
+
+async fn set_reader(connection: &mut PgConnection, limit: Duration) -> Result<(), sqlx::Error> {
+    sqlx::query(include_str!("sql/session_reader.sql"))
+        .bind(millis(limit + GRACE))
+        .bind(millis(READER_IDLE))
+        .execute(connection)
+        .await
+        .map(drop)
+}
+
+/// As PostgreSQL reads a setting without a unit.
+fn millis(duration: Duration) -> String {
+    // 0 would mean no limit at all.
+    duration.as_millis().clamp(1, i32::MAX as u128).to_string()
+}
+
+fn names_sslmode(url: &str) -> bool {
+    let query = url.split_once('?').map_or("", |(_, query)| query);
+    query.split('&').any(|pair| matches!(pair.split('=').next(), Some("sslmode" | "ssl-mode")))
+}
+
+/// Whether what is sent stays on this machine.
+fn is_local(options: &PgConnectOptions) -> bool {
+    let host = options.get_host().trim_start_matches('[').trim_end_matches(']');
+    options.get_socket().is_some()
+        || Path::new(host).is_absolute()
+        || host.eq_ignore_ascii_case("localhost")
+        || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mode(url: &str) -> PgSslMode {
+        Target::new(url, &Options::default()).ok().expect("a URL").options.get_ssl_mode()
+    }
+
+    #[test]
+    fn a_password_never_crosses_a_network_in_the_clear_by_omission() {
+        assert!(matches!(mode("postgres://u:p@db.example:5432/scrip"), PgSslMode::Require));
+        assert!(matches!(mode("postgres://u:p@10.0.0.5/scrip?application_name=x"), PgSslMode::Require));
+        for said in ["disable", "prefer"] {
+            let url = format!("postgres://u:p@db.example/scrip?sslmode={said}");
+            assert!(!matches!(mode(&url), PgSslMode::Require), "{said}");
+        }
+        for local in ["localhost", "127.0.0.1", "[::1]", "%2Fvar%2Frun%2Fpostgresql"] {
+            assert!(matches!(mode(&format!("postgres://u@{local}/scrip")), PgSslMode::Prefer), "{local}");
+        }
+        assert!(matches!(mode("postgres:///scrip?host=/var/run/postgresql"), PgSslMode::Prefer));
+    }
+
+    #[test]
+    fn a_url_that_cannot_be_read_is_not_repeated() {
+        let error =
+            Target::new("postgres://u:hunter2@host:port/x", &Options::default()).expect_err("no port");
+        assert!(!error.to_string().contains("hunter2"), "{error}");
+    }
+
+    #[test]
+    fn no_duration_becomes_no_limit() {
+        assert_eq!(millis(Duration::ZERO), "1");
+        assert_eq!(millis(Duration::from_secs(10)), "10000");
+        assert_eq!(millis(Duration::MAX), i32::MAX.to_string());
+    }
+}

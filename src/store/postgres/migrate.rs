@@ -1,0 +1,140 @@
+//! Migrations: brings the tables to what this binary expects, once, however many replicas start at the same moment.
+//!
+//! 1. take the migrator's advisory lock: a second replica waits here
+//! 2. look what is there; refuse foreign tables and what needs a newer scrip
+//! 3. apply what is missing, each migration in a transaction of its own
+//! 4. look again, and let go of the lock
+//!
+//! A database that lacks nothing is not written to, so a role without the right to create tables can serve it.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use sqlx::migrate::{Migrate, MigrateError, Migration, MigrationType, Migrator};
+use sqlx::{Connection, PgConnection, SqlSafeStr};
+
+use super::super::StoreError;
+use super::Options;
+use super::connect::Target;
+use super::error::store_error;
+use super::schema::{self, Applied};
+
+/// Where sqlx keeps what it has applied. Not under its usual name: that may be another program's.
+const TABLE: &str = "scrip_migrations";
+
+/// Number, name and SQL of each migration, ascending. Append-only, in step with those of SQLite.
+const MIGRATIONS: [(i32, &str, &str); 1] =
+    [(1, "ledger", include_str!("../../../migrations/postgres/0001_ledger.sql"))];
+
+/// What a migration run did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MigrationReport {
+    /// The migrations that were applied, such as `0001_ledger`; empty if nothing was missing.
+    pub applied: Vec<String>,
+    /// The newest migration in the database now; newer than this binary's where a newer release has been here.
+    pub version: i32,
+}
+
+/// Brings the database at `url` to what this binary expects.
+///
+/// # Errors
+/// [`StoreError::Refused`] for a database that is not scrip's or too new; otherwise what went wrong.
+pub async fn migrate(url: &str, options: &Options) -> Result<MigrationReport, StoreError> {
+    let target = Target::new(url, options)?;
+    let mut connection = target.connect_to_check().await?;
+    schema::server(&mut connection, target.limit).await?;
+    let report = run(&mut connection, target.limit).await?;
+    // Nothing is left to be said: a server that is gone by now has done its part.
+    connection.close().await.ok();
+    Ok(report)
+}
+
+/// The numbers of this binary's migrations.
+pub(super) fn versions() -> impl Iterator<Item = i32> {
+    MIGRATIONS.iter().map(|(version, _, _)| *version)
+}
+
+/// Applies what is missing. After a failure the caller drops the connection, and the lock with it. `limit` is for the
+/// looking; waiting for the lock and migrating take as long as they take.
+pub(super) async fn run(
+    connection: &mut PgConnection,
+    limit: Duration,
+) -> Result<MigrationReport, StoreError> {
+    let before = schema::applied(connection, limit).await?;
+    if before.is_complete() {
+        return Ok(report(&before, &before));
+    }
+    connection.lock().await.map_err(migration_error)?;
+    // While waiting for the lock another replica may have done it all.
+    let before = schema::applied(connection, limit).await?;
+    if !before.is_complete() {
+        migrator().run_direct(None, connection, false).await.map_err(migration_error)?;
+    }
+    let after = schema::applied(connection, limit).await?;
+    connection.unlock().await.map_err(migration_error)?;
+    Ok(report(&before, &after))
+}
+
+fn migrator() -> Migrator {
+    let migrations = MIGRATIONS
+        .iter()
+        .map(|(version, name, sql)| {
+            let sql = sql.into_sql_str();
+            Migration::new((*version).into(), Cow::Borrowed(*name), MigrationType::Simple, sql, false)
+        })
+        .collect();
+    let mut migrator = Migrator::with_migrations(migrations);
+    // Whether a newer database can be served is for scrip_schema to say.
+    migrator.set_ignore_missing(true).set_locking(false);
+    migrator.dangerous_set_table_name(TABLE);
+    migrator
+}
+
+fn report(before: &Applied, after: &Applied) -> MigrationReport {
+    let applied = MIGRATIONS
+        .iter()
+        .filter(|(version, _, _)| after.versions.contains(version) && !before.versions.contains(version))
+        .map(|(version, name, _)| format!("{version:04}_{name}"))
+        .collect();
+    MigrationReport { applied, version: after.newest() }
+}
+
+fn migration_error(error: MigrateError) -> StoreError {
+    const WHAT: &str = "migrating";
+    match error {
+        MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => match store_error(WHAT, error)
+        {
+            StoreError::Refused(_) => StoreError::Refused(
+                "the database role may not create tables: run `scrip migrate` with a role that may, then serve with \
+                 this one"
+                    .to_owned(),
+            ),
+            other => other,
+        },
+        MigrateError::VersionMismatch(version) => StoreError::Refused(format!(
+            "migration {version} was applied in another form than this release's: the database belongs to another \
+             build of scrip"
+        )),
+        other => StoreError::Bug { what: WHAT, source: Box::new(other) },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_migration_file_is_listed_under_its_number_and_name() {
+        let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/migrations/postgres");
+        let mut files: Vec<String> = std::fs::read_dir(directory)
+            .expect("the migrations")
+            .map(|entry| entry.expect("an entry").file_name().into_string().expect("a printable name"))
+            .collect();
+        files.sort();
+        let listed: Vec<String> =
+            MIGRATIONS.iter().map(|(version, name, _)| format!("{version:04}_{name}.sql")).collect();
+        assert_eq!(files, listed);
+        let numbers: Vec<i32> = versions().collect();
+        assert!(numbers.iter().zip(1..).all(|(number, expected)| *number == expected), "{numbers:?}");
+    }
+}

@@ -1,0 +1,107 @@
+//! The PostgreSQL store, version 14 or newer.
+//!
+//! Opening, in order:
+//!
+//! | phase | where | refused here |
+//! |---|---|---|
+//! | connect | [`connect`] | no such database, login refused, no TLS where it is due |
+//! | who is there | [`schema`] | a server that is too old |
+//! | what is there | [`schema`] | foreign `ts_` tables; a schema that needs a newer scrip |
+//! | migrate | [`migrate`](mod@migrate) | a schema that is behind, if migrating was not asked for |
+//!
+//! Then writes go through a [`writer`], each on a connection of its own, and everything else through the [`reader`]'s
+//! pool. All SQL is in `sql/`, one statement a file; a test prepares every one of them.
+
+mod audit;
+mod connect;
+mod decode;
+mod error;
+mod migrate;
+mod reader;
+mod schema;
+mod time;
+mod write;
+mod writer;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::Connection;
+
+use super::{Reader, Store, StoreError, Writer};
+use connect::Target;
+use reader::PostgresReader;
+use writer::PostgresWriter;
+
+pub use migrate::{MigrationReport, migrate};
+
+/// How the store connects.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// What the sessions are called in `pg_stat_activity`.
+    pub application_name: String,
+    /// How long a statement may take before its connection is given up.
+    pub statement_timeout: Duration,
+    /// How long connecting may take.
+    pub connect_timeout: Duration,
+    /// How many connections the reader holds at most.
+    pub readers: u32,
+    /// Whether to bring the tables up to date; otherwise a database that is behind is refused.
+    pub migrate: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            application_name: "scrip".to_owned(),
+            statement_timeout: Duration::from_secs(10),
+            connect_timeout: Duration::from_secs(5),
+            readers: 8,
+            migrate: false,
+        }
+    }
+}
+
+/// A PostgreSQL database, opened, checked and migrated.
+pub struct Postgres {
+    target: Target,
+    reader: Arc<PostgresReader>,
+    description: String,
+}
+
+/// Opens the database at `url`.
+///
+/// # Errors
+/// [`StoreError::Refused`] with what to do about it, where the database is not one to serve; otherwise what went wrong.
+pub async fn open(url: &str, options: Options) -> Result<Arc<dyn Store>, StoreError> {
+    let target = Target::new(url, &options)?;
+    let mut connection = target.connect_to_check().await?;
+    let server = schema::server(&mut connection, target.limit).await?;
+    if options.migrate {
+        migrate::run(&mut connection, target.limit).await?;
+    } else if !schema::applied(&mut connection, target.limit).await?.is_complete() {
+        return Err(StoreError::Refused(format!(
+            "the database at {} has not been migrated to this release: run `scrip migrate`",
+            target.place(&server.database)
+        )));
+    }
+    // The checks are done: how the connection ends is of no account.
+    connection.close().await.ok();
+    let description = format!("PostgreSQL {} at {}", server.version, target.place(&server.database));
+    let reader = Arc::new(PostgresReader::new(target.clone(), options.readers));
+    Ok(Arc::new(Postgres { target, reader, description }))
+}
+
+impl Store for Postgres {
+    fn writer(&self) -> Box<dyn Writer> {
+        Box::new(PostgresWriter::new(self.target.clone()))
+    }
+
+    fn reader(&self) -> Arc<dyn Reader> {
+        Arc::clone(&self.reader) as Arc<dyn Reader>
+    }
+
+    fn describe(&self) -> String {
+        self.description.clone()
+    }
+}

@@ -1,0 +1,291 @@
+//! The reader: everything that changes nothing, on a pool of its own.
+//!
+//! A statement runs outside any transaction on one connection of the pool, under the client's limit. One that fails or
+//! is not answered takes its connection with it: what is left of the answer must not meet the next question.
+
+use futures::future::BoxFuture;
+use sqlx::postgres::{PgArguments, PgBindIterExt, PgRow};
+use sqlx::query::Query;
+use sqlx::{PgPool, Postgres};
+
+use super::super::rows::Range;
+use super::super::{
+    AuditSnapshot, EntryQuery, FinancialQuery, FinancialTransaction, Page, PastBalance, PointsDetail,
+    PointsQuery, Reader, StoreError, TaskQuery, TaskRecord, UserCursor,
+};
+use super::audit::PostgresSnapshot;
+use super::connect::Target;
+use super::decode::{self, Columns};
+use super::error::{Trouble, within};
+use super::time::Stamp;
+use crate::ledger::{Entry, EntryRange, Micros, Text, User, UserId};
+
+pub(super) type Statement<'q> = Query<'q, Postgres, PgArguments>;
+
+/// How many tasks one statement looks through for the few that are stuck.
+const WINDOW: i64 = 50_000;
+
+/// Reads on a pool of connections.
+pub(super) struct PostgresReader {
+    target: Target,
+    pool: PgPool,
+}
+
+impl PostgresReader {
+    pub(super) fn new(target: Target, size: u32) -> Self {
+        let pool = target.readers(size);
+        Self { target, pool }
+    }
+
+    async fn rows(&self, what: &'static str, statement: Statement<'_>) -> Result<Vec<PgRow>, StoreError> {
+        let acquired = self.pool.acquire().await;
+        let mut connection = acquired.map_err(|error| Trouble::Driver(error).store_error(what))?;
+        match within(self.target.limit, statement.fetch_all(&mut *connection)).await {
+            Ok(rows) => Ok(rows),
+            Err(trouble) => {
+                drop(connection.detach());
+                Err(trouble.store_error(what))
+            }
+        }
+    }
+
+    async fn read<T>(
+        &self,
+        what: &'static str,
+        statement: Statement<'_>,
+        decode: fn(&PgRow) -> Result<T, StoreError>,
+    ) -> Result<Vec<T>, StoreError> {
+        self.rows(what, statement).await?.iter().map(decode).collect()
+    }
+
+    /// How many of a user's entries were written before `moment`; `None` if there is no such user.
+    async fn entries_before(&self, user_id: UserId, moment: Micros) -> Result<Option<i64>, StoreError> {
+        const WHAT: &str = "searching a user's entries by time";
+        let statement = sqlx::query(include_str!("sql/reader_entries_before.sql"))
+            .bind(user_id)
+            .bind(Stamp::nearest(moment));
+        let rows = self.rows(WHAT, statement).await?;
+        rows.first().map(|row| Columns::new(row, WHAT).get("entry_seq")).transpose()
+    }
+
+    /// The numbers that a list of a user's entries is bounded by: more than the first, at most the second.
+    async fn bounds(&self, user_id: UserId, range: Range, page: Page) -> Result<(i64, i64), StoreError> {
+        let above = match range.start {
+            Some(start) => self.entries_before(user_id, start).await?.unwrap_or(0),
+            None => 0,
+        };
+        let up_to = match range.end {
+            Some(end) => self.entries_before(user_id, end).await?.unwrap_or(0),
+            None => i64::MAX,
+        };
+        Ok((above, page.before.map_or(up_to, |before| up_to.min(before.saturating_sub(1)))))
+    }
+
+    async fn past(&self, user_id: UserId, at: Micros) -> Result<Option<PastBalance>, StoreError> {
+        const WHAT: &str = "reading a past balance";
+        let Some(entry_seq) = self.entries_before(user_id, at.plus(1)).await? else { return Ok(None) };
+        let statement =
+            sqlx::query(include_str!("sql/reader_past_balance.sql")).bind(user_id).bind(entry_seq);
+        let rows = self.rows(WHAT, statement).await?;
+        let Some(row) = rows.first() else { return Ok(None) };
+        let row = Columns::new(row, WHAT);
+        Ok(Some(PastBalance {
+            points: row.get::<Option<i64>>("points")?.unwrap_or(0),
+            cash: row.get::<Option<i64>>("cash")?.unwrap_or(0),
+            entry_seq,
+            time: row.moment_or_null("time")?,
+        }))
+    }
+
+    async fn stuck(
+        &self,
+        created_before: Micros,
+        mut after: i64,
+        limit: u32,
+    ) -> Result<Vec<TaskRecord>, StoreError> {
+        const WHAT: &str = "looking for stuck tasks";
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        let mut found = Vec::new();
+        while found.len() < limit {
+            let window =
+                sqlx::query(include_str!("sql/reader_tasks_window.sql")).bind(after).bind(WINDOW - 1);
+            let rows = self.rows(WHAT, window).await?;
+            let end = rows.first().map(|row| Columns::new(row, WHAT).get::<i64>("id")).transpose()?;
+            let statement = sqlx::query(include_str!("sql/reader_stuck_tasks.sql"))
+                .bind(after)
+                .bind(end.unwrap_or(i64::MAX))
+                .bind(Stamp::nearest(created_before))
+                .bind(i64::try_from(limit - found.len()).unwrap_or(i64::MAX));
+            found.extend(self.read(WHAT, statement, decode::task_record).await?);
+            match end {
+                Some(end) => after = end,
+                None => break,
+            }
+        }
+        Ok(found)
+    }
+}
+
+impl Reader for PostgresReader {
+    fn now(&self) -> BoxFuture<'_, Result<Micros, StoreError>> {
+        const WHAT: &str = "reading the time";
+        Box::pin(async move {
+            let rows = self.rows(WHAT, sqlx::query(include_str!("sql/reader_now.sql"))).await?;
+            let missing = || Trouble::Wrong("no row came back".to_owned()).store_error(WHAT);
+            Columns::new(rows.first().ok_or_else(missing)?, WHAT).moment("now")
+        })
+    }
+
+    fn users<'a>(&'a self, user_ids: &'a [UserId]) -> BoxFuture<'a, Result<Vec<User>, StoreError>> {
+        let statement = sqlx::query(include_str!("sql/reader_users.sql")).bind(user_ids);
+        Box::pin(self.read("reading users", statement, decode::user))
+    }
+
+    fn past_balance(
+        &self,
+        user_id: UserId,
+        at: Micros,
+    ) -> BoxFuture<'_, Result<Option<PastBalance>, StoreError>> {
+        Box::pin(self.past(user_id, at))
+    }
+
+    fn task_owners<'a>(
+        &'a self,
+        task_ids: &'a [Text],
+    ) -> BoxFuture<'a, Result<Vec<(Text, UserId)>, StoreError>> {
+        let statement = sqlx::query(include_str!("sql/reader_task_owners.sql"))
+            .bind(task_ids.iter().map(|task_id| &**task_id).bind_iter());
+        Box::pin(self.read("reading the owners of tasks", statement, decode::owner))
+    }
+
+    fn entries<'a>(
+        &'a self,
+        ranges: &'a [(UserId, EntryRange)],
+    ) -> BoxFuture<'a, Result<Vec<Entry>, StoreError>> {
+        // Ranges are one or two entries long: keys are looked up, not ranges scanned.
+        let keys: Vec<(UserId, i64)> = ranges
+            .iter()
+            .flat_map(|(user_id, range)| {
+                (0..range.count).map(|step| (*user_id, range.first_seq.saturating_add(i64::from(step))))
+            })
+            .collect();
+        let statement = sqlx::query(include_str!("sql/reader_entries.sql"))
+            .bind(keys.iter().map(|(user_id, _)| *user_id).bind_iter())
+            .bind(keys.iter().map(|(_, user_seq)| *user_seq).bind_iter());
+        Box::pin(self.read("reading entries", statement, decode::entry))
+    }
+
+    fn list_entries<'a>(
+        &'a self,
+        query: &'a EntryQuery,
+        page: Page,
+    ) -> BoxFuture<'a, Result<Vec<Entry>, StoreError>> {
+        Box::pin(async move {
+            let (above, up_to) = self.bounds(query.user_id, query.range, page).await?;
+            let statement = sqlx::query(include_str!("sql/reader_list_entries.sql"))
+                .bind(query.user_id)
+                .bind(above)
+                .bind(up_to)
+                .bind(query.purse.map(|purse| i32::from(purse.is_cash())))
+                .bind(query.operation.map(|operation| operation.as_str()))
+                .bind(query.order_id.as_deref())
+                .bind(i64::from(page.limit));
+            self.read("listing entries", statement, decode::entry).await
+        })
+    }
+
+    fn list_points_details<'a>(
+        &'a self,
+        query: &'a PointsQuery,
+        page: Page,
+    ) -> BoxFuture<'a, Result<Vec<(i64, PointsDetail)>, StoreError>> {
+        Box::pin(async move {
+            let (above, up_to) = self.bounds(query.user_id, query.range, page).await?;
+            let statement = sqlx::query(include_str!("sql/reader_list_points.sql"))
+                .bind(query.user_id)
+                .bind(above)
+                .bind(up_to)
+                .bind(query.source_type.map(|source_type| source_type.as_str()))
+                .bind(query.order_id.as_deref())
+                .bind(i64::from(page.limit));
+            self.read("listing points rows", statement, decode::points).await
+        })
+    }
+
+    fn list_financial_transactions<'a>(
+        &'a self,
+        query: &'a FinancialQuery,
+        page: Page,
+    ) -> BoxFuture<'a, Result<Vec<(i64, FinancialTransaction)>, StoreError>> {
+        Box::pin(async move {
+            let (above, up_to) = self.bounds(query.user_id, query.range, page).await?;
+            let statement = sqlx::query(include_str!("sql/reader_list_financial.sql"))
+                .bind(query.user_id)
+                .bind(above)
+                .bind(up_to)
+                .bind(query.order_id.as_deref())
+                .bind(i64::from(page.limit));
+            self.read("listing financial rows", statement, decode::financial).await
+        })
+    }
+
+    fn list_users(
+        &self,
+        before: Option<UserCursor>,
+        limit: u32,
+    ) -> BoxFuture<'_, Result<Vec<User>, StoreError>> {
+        let statement = sqlx::query(include_str!("sql/reader_list_users.sql"))
+            .bind(before.map(|cursor| Stamp::nearest(cursor.create_time)))
+            .bind(before.map(|cursor| cursor.user_id))
+            .bind(i64::from(limit));
+        Box::pin(self.read("listing users", statement, decode::user))
+    }
+
+    fn task<'a>(&'a self, task_id: &'a str) -> BoxFuture<'a, Result<Option<TaskRecord>, StoreError>> {
+        let statement = sqlx::query(include_str!("sql/reader_task.sql")).bind(task_id);
+        Box::pin(async move {
+            Ok(self.read("reading a task", statement, decode::task_record).await?.into_iter().next())
+        })
+    }
+
+    fn list_tasks<'a>(
+        &'a self,
+        query: &'a TaskQuery,
+        page: Page,
+    ) -> BoxFuture<'a, Result<Vec<TaskRecord>, StoreError>> {
+        let statement = sqlx::query(include_str!("sql/reader_list_tasks.sql"))
+            .bind(query.user_id)
+            .bind(query.status.map(|status| status.as_str()))
+            .bind(query.app_name.as_deref())
+            .bind(query.key_id.as_deref())
+            .bind(query.range.start.map(Stamp::nearest))
+            .bind(query.range.end.map(Stamp::nearest))
+            .bind(page.before)
+            .bind(i64::from(page.limit));
+        Box::pin(self.read("listing tasks", statement, decode::task_record))
+    }
+
+    fn due_holds(&self, limit: u32) -> BoxFuture<'_, Result<Vec<(UserId, Text)>, StoreError>> {
+        let statement = sqlx::query(include_str!("sql/reader_due_holds.sql")).bind(i64::from(limit));
+        Box::pin(async move {
+            let owners = self.read("looking for expired holds", statement, decode::owner).await?;
+            Ok(owners.into_iter().map(|(task_id, user_id)| (user_id, task_id)).collect())
+        })
+    }
+
+    fn stuck_tasks(
+        &self,
+        created_before: Micros,
+        after: i64,
+        limit: u32,
+    ) -> BoxFuture<'_, Result<Vec<TaskRecord>, StoreError>> {
+        Box::pin(self.stuck(created_before, after, limit))
+    }
+
+    fn audit_snapshot(&self) -> BoxFuture<'_, Result<Box<dyn AuditSnapshot>, StoreError>> {
+        Box::pin(async move {
+            let snapshot = PostgresSnapshot::open(&self.target).await?;
+            Ok(Box::new(snapshot) as Box<dyn AuditSnapshot>)
+        })
+    }
+}

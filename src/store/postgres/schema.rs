@@ -1,0 +1,143 @@
+//! Whether the database is one this binary can serve: its version, what it holds, and how far it was migrated.
+
+use std::time::Duration;
+
+use sqlx::{PgConnection, Row};
+
+use super::super::StoreError;
+use super::error::{store_error, within};
+use super::migrate;
+
+/// The oldest PostgreSQL the SQL was written for.
+const OLDEST_SERVER: i32 = 140_000;
+
+/// The server, as it introduces itself.
+#[derive(Debug)]
+pub(super) struct Server {
+    /// Such as `15.18`, without the packager's remarks.
+    pub(super) version: String,
+    /// The database's name.
+    pub(super) database: String,
+}
+
+/// Asks the server who it is and refuses one that is too old.
+pub(super) async fn server(connection: &mut PgConnection, limit: Duration) -> Result<Server, StoreError> {
+    const WHAT: &str = "reading the server's version";
+    let asked = sqlx::query(include_str!("sql/server.sql")).fetch_one(connection);
+    let row = within(limit, asked).await.map_err(|trouble| trouble.store_error(WHAT))?;
+    let read = || -> Result<_, sqlx::Error> {
+        let number: i32 = row.try_get("version_number")?;
+        let version: String = row.try_get("version")?;
+        let database: String = row.try_get("database")?;
+        let schema: Option<String> = row.try_get("schema")?;
+        Ok((number, version, database, schema))
+    };
+    let (number, version, database, schema) = read().map_err(|error| store_error(WHAT, error))?;
+    let version = version.split(' ').next().unwrap_or_default().to_owned();
+    if number < OLDEST_SERVER {
+        return Err(StoreError::Refused(format!(
+            "PostgreSQL {version} is too old: scrip needs version {} or newer",
+            OLDEST_SERVER / 10_000
+        )));
+    }
+    if schema.is_none() {
+        return Err(StoreError::Refused(format!(
+            "no schema of the role's search_path exists in database {database}: create it, or name an existing one \
+             (ALTER ROLE … SET search_path = …)"
+        )));
+    }
+    Ok(Server { version, database })
+}
+
+/// How far the database was migrated.
+#[derive(Debug, Default)]
+pub(super) struct Applied {
+    /// The numbers of the migrations, ascending; empty before the first.
+    pub(super) versions: Vec<i32>,
+}
+
+impl Applied {
+    /// The newest number; 0 before the first.
+    pub(super) fn newest(&self) -> i32 {
+        self.versions.last().copied().unwrap_or(0)
+    }
+
+    /// Whether nothing that this binary brings is missing.
+    pub(super) fn is_complete(&self) -> bool {
+        migrate::versions().all(|version| self.versions.contains(&version))
+    }
+}
+
+/// Reads how far the database was migrated; refuses one with foreign `ts_` tables, and one that needs a newer scrip.
+pub(super) async fn applied(connection: &mut PgConnection, limit: Duration) -> Result<Applied, StoreError> {
+    let tables = within(limit, tables(connection)).await;
+    let tables = tables.map_err(|trouble| trouble.store_error("listing the tables"))?;
+    if !tables.iter().any(|name| name == "scrip_schema") {
+        return if tables.is_empty() { Ok(Applied::default()) } else { Err(foreign(&tables)) };
+    }
+    let rows = within(limit, versions(connection)).await;
+    let rows = rows.map_err(|trouble| trouble.store_error("reading scrip_schema"))?;
+    for (version, oldest_binary) in &rows {
+        check_binary(*version, oldest_binary)?;
+    }
+    Ok(Applied { versions: rows.into_iter().map(|(version, _)| version).collect() })
+}
+
+async fn tables(connection: &mut PgConnection) -> Result<Vec<String>, sqlx::Error> {
+    let rows = sqlx::query(include_str!("sql/schema_tables.sql")).fetch_all(connection).await?;
+    rows.iter().map(|row| row.try_get("name")).collect()
+}
+
+async fn versions(connection: &mut PgConnection) -> Result<Vec<(i32, String)>, sqlx::Error> {
+    let rows = sqlx::query(include_str!("sql/schema_versions.sql")).fetch_all(connection).await?;
+    rows.iter().map(|row| Ok((row.try_get("version")?, row.try_get("oldest_binary")?))).collect()
+}
+
+fn foreign(tables: &[String]) -> StoreError {
+    StoreError::Refused(format!(
+        "this database holds tables that scrip would need to own and did not make: {}. scrip does not write into \
+         another program's tables: give it a database or a schema of its own, or move these away",
+        tables.join(", ")
+    ))
+}
+
+fn check_binary(version: i32, oldest_binary: &str) -> Result<(), StoreError> {
+    let this = env!("CARGO_PKG_VERSION");
+    match (triple(oldest_binary), triple(this)) {
+        (Some(needed), Some(have)) if needed <= have => Ok(()),
+        _ => Err(StoreError::Refused(format!(
+            "the database was migrated to version {version}, which needs scrip {oldest_binary} or newer; this is \
+             {this}: start the newer release"
+        ))),
+    }
+}
+
+/// `1.2.3`; what follows a dash or plus is of no account here.
+fn triple(version: &str) -> Option<(u64, u64, u64)> {
+    let numbers = version.split(['-', '+']).next()?;
+    let mut parts = numbers.split('.').map(|part| part.parse().ok());
+    let triple = (parts.next()??, parts.next()??, parts.next()??);
+    parts.next().is_none().then_some(triple)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn releases_compare_by_number_not_by_letter() {
+        assert!(triple("0.10.0") > triple("0.9.12"));
+        assert_eq!(triple("1.2.3-rc.1"), Some((1, 2, 3)));
+        assert_eq!(triple("1.2"), None);
+        assert_eq!(triple("one"), None);
+    }
+
+    #[test]
+    fn a_database_that_needs_a_newer_release_says_which() {
+        assert!(check_binary(1, "0.0.1").is_ok());
+        assert!(check_binary(1, env!("CARGO_PKG_VERSION")).is_ok());
+        let error = check_binary(7, "99.1.0").expect_err("newer").to_string();
+        assert!(error.contains("99.1.0") && error.contains("version 7"), "{error}");
+        assert!(check_binary(7, "soon").is_err(), "what cannot be read is not served");
+    }
+}

@@ -1,0 +1,9 @@
+-- Points rows of one window that have no financial row of their number.
+SELECT p.user_id, p.user_seq
+FROM ts_points_detail AS p
+WHERE (p.user_id, p.user_seq) > ($1::bigint, $2::bigint) AND (p.user_id, p.user_seq) <= ($3::bigint, $4::bigint)
+  AND NOT EXISTS (
+      SELECT 1 FROM ts_financial_transactions AS f WHERE f.user_id = p.user_id AND f.user_seq = p.user_seq
+  )
+ORDER BY p.user_id, p.user_seq
+LIMIT $5::bigint

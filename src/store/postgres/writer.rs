@@ -1,0 +1,231 @@
+//! The writer: one batch at a time, each in one transaction, on a connection nobody else uses.
+//!
+//! | phase | round trips |
+//! |---|---|
+//! | BEGIN, READ COMMITTED whatever the database's default is: each statement sees what is committed before it | 1 |
+//! | resolving only: insert the batch id; its duplicate means the batch had committed | (1) |
+//! | lock and read the users | 1, none without users |
+//! | read tasks, then requests, and the batch's moment | 1 each, none for an empty set |
+//! | decide; nothing to write: ROLLBACK | – |
+//! | write, in one statement; a second one for new users, changed tasks and attempts | 1 or 2 |
+//! | COMMIT | 1 |
+//!
+//! While a transaction is open its connection belongs to the running batch alone: it comes back only after COMMIT or
+//! ROLLBACK was answered. A failure, a timeout, a panic or a dropped future closes it, and the server rolls back.
+
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use sqlx::postgres::{PgArguments, PgBindIterExt, PgRow};
+use sqlx::query::Query;
+use sqlx::{Connection, PgConnection, Postgres};
+use uuid::Uuid;
+
+use super::super::{Decide, Failure, Run, StoreError, Transacted, Writer};
+use super::connect::Target;
+use super::decode::{self, Columns};
+use super::error::{Trouble, within};
+use super::write::write;
+use crate::ledger::{Footprint, Micros, Snapshot};
+
+/// How long a failed connection may take to say goodbye. The server notices a closed socket as well.
+const GOODBYE: Duration = Duration::from_millis(200);
+
+const READING_NOW: &str = "reading the moment of a batch";
+
+/// Runs batches on a connection of its own.
+pub(super) struct PostgresWriter {
+    target: Target,
+    /// Outside any transaction. `None` before the first batch, while one runs, and after a failure.
+    connection: Option<PgConnection>,
+}
+
+impl PostgresWriter {
+    pub(super) fn new(target: Target) -> Self {
+        Self { target, connection: None }
+    }
+
+    async fn take(&mut self) -> Result<PgConnection, StoreError> {
+        match self.connection.take() {
+            Some(connection) => Ok(connection),
+            None => self.target.connect_writer().await,
+        }
+    }
+
+    async fn run(
+        &mut self,
+        batch_id: Uuid,
+        run: Run,
+        footprint: &Footprint,
+        decide: Decide<'_>,
+    ) -> Transacted {
+        let mut connection = match self.take().await {
+            Ok(connection) => connection,
+            // What became of the earlier run is as unknown as before.
+            Err(error) if run == Run::Resolving => return Transacted::Unknown(error),
+            Err(error) => return Transacted::NotCommitted(Failure::Stop(error)),
+        };
+        let limit = self.target.limit;
+        match transact(&mut connection, limit, batch_id, run, footprint, decide).await {
+            Ok(()) => {
+                self.connection = Some(connection);
+                Transacted::Committed
+            }
+            Err(outcome) => {
+                discard(connection).await;
+                outcome
+            }
+        }
+    }
+
+    async fn prune(&mut self, before: Micros, limit: u32) -> Result<u64, StoreError> {
+        let mut connection = self.take().await?;
+        let statement = sqlx::query(include_str!("sql/writer_prune_commits.sql"))
+            .bind(first_id_of(before))
+            .bind(i64::from(limit));
+        match within(self.target.limit, statement.execute(&mut connection)).await {
+            Ok(done) => {
+                self.connection = Some(connection);
+                Ok(done.rows_affected())
+            }
+            Err(trouble) => {
+                discard(connection).await;
+                Err(trouble.store_error("forgetting old batch ids"))
+            }
+        }
+    }
+}
+
+impl Writer for PostgresWriter {
+    fn transact<'a>(
+        &'a mut self,
+        batch_id: Uuid,
+        run: Run,
+        footprint: &'a Footprint,
+        decide: Decide<'a>,
+    ) -> BoxFuture<'a, Transacted> {
+        Box::pin(self.run(batch_id, run, footprint, decide))
+    }
+
+    fn prune_commits(&mut self, before: Micros, limit: u32) -> BoxFuture<'_, Result<u64, StoreError>> {
+        Box::pin(self.prune(before, limit))
+    }
+}
+
+/// The smallest UUIDv7 of a moment: those before it are older.
+fn first_id_of(moment: Micros) -> Uuid {
+    let millis = u128::try_from(moment.0.div_euclid(1_000)).unwrap_or(0);
+    Uuid::from_u128(millis << 80)
+}
+
+/// Closes a connection that failed, in good order if the server still listens, so that its locks go at once.
+async fn discard(connection: PgConnection) {
+    tokio::time::timeout(GOODBYE, connection.close()).await.ok();
+}
+
+/// One batch on a connection outside any transaction. `Ok` leaves the connection as it was found; after anything else
+/// it must not be used again.
+async fn transact(
+    connection: &mut PgConnection,
+    limit: Duration,
+    batch_id: Uuid,
+    run: Run,
+    footprint: &Footprint,
+    decide: Decide<'_>,
+) -> Result<(), Transacted> {
+    let begin = connection.begin_with("BEGIN ISOLATION LEVEL READ COMMITTED");
+    let begun = within(limit, begin).await;
+    let mut transaction = begun.map_err(|trouble| match run {
+        Run::First => Transacted::NotCommitted(trouble.failure("beginning a batch")),
+        Run::Resolving => Transacted::Unknown(trouble.store_error("beginning a batch")),
+    })?;
+    if run == Run::Resolving {
+        resolve(&mut transaction, limit, batch_id).await?;
+    }
+    let snapshot = read(&mut transaction, limit, footprint).await.map_err(Transacted::NotCommitted)?;
+    let plan = decide(snapshot);
+    if plan.is_empty() {
+        // Nothing was to be written: what fails here costs the connection and nothing else.
+        return within(limit, transaction.rollback()).await.map_err(|_| Transacted::Committed);
+    }
+    let id = (run == Run::First).then_some(batch_id);
+    let written = write(&mut transaction, limit, id, &plan).await;
+    written.map_err(|trouble| Transacted::NotCommitted(trouble.failure("writing a batch")))?;
+    within(limit, transaction.commit()).await.map_err(Trouble::at_commit)
+}
+
+/// Finds out what became of an earlier run: the insert waits for its transaction to end one way or the other.
+async fn resolve(connection: &mut PgConnection, limit: Duration, batch_id: Uuid) -> Result<(), Transacted> {
+    let insert = sqlx::query(include_str!("sql/writer_insert_commit.sql")).bind(batch_id);
+    match within(limit, insert.execute(connection)).await {
+        Ok(_) => Ok(()),
+        Err(trouble) if trouble.violates("scrip_commits_pkey") => Err(Transacted::AlreadyCommitted),
+        Err(trouble) => Err(Transacted::Unknown(trouble.store_error("resolving a batch"))),
+    }
+}
+
+/// Locks the users, then reads in later statements what the locks guard.
+async fn read(
+    connection: &mut PgConnection,
+    limit: Duration,
+    footprint: &Footprint,
+) -> Result<Snapshot, Failure> {
+    let mut snapshot = Snapshot::default();
+    let mut now = None;
+    if !footprint.users.is_empty() {
+        let statement = sqlx::query(include_str!("sql/writer_lock_users.sql"))
+            .bind(footprint.users.iter().copied().bind_iter());
+        let rows = fetch(connection, limit, "locking the users of a batch", statement).await?;
+        let users: Result<_, _> = rows.iter().map(decode::user).collect();
+        snapshot.users = users.map_err(Failure::Stop)?;
+    }
+    if !footprint.tasks.is_empty() {
+        let statement = sqlx::query(include_str!("sql/writer_read_tasks.sql"))
+            .bind(footprint.tasks.iter().map(|task_id| &**task_id).bind_iter());
+        let rows = fetch(connection, limit, "reading the tasks of a batch", statement).await?;
+        (now, snapshot.tasks) = with_now(&rows, decode::task).map_err(Failure::Stop)?;
+    }
+    if !footprint.requests.is_empty() {
+        let statement = sqlx::query(include_str!("sql/writer_read_requests.sql"))
+            .bind(footprint.requests.iter().map(|(user_id, _)| *user_id).bind_iter())
+            .bind(footprint.requests.iter().map(|(_, request_id)| &**request_id).bind_iter());
+        let rows = fetch(connection, limit, "reading the requests of a batch", statement).await?;
+        (now, snapshot.requests) = with_now(&rows, decode::request).map_err(Failure::Stop)?;
+    }
+    if now.is_none() {
+        let statement = sqlx::query(include_str!("sql/writer_now.sql"));
+        let rows = fetch(connection, limit, READING_NOW, statement).await?;
+        now = rows.first().map(moment).transpose().map_err(Failure::Stop)?;
+    }
+    let missing = || Trouble::Wrong("no row came back".to_owned()).failure(READING_NOW);
+    snapshot.now = now.ok_or_else(missing)?;
+    Ok(snapshot)
+}
+
+async fn fetch(
+    connection: &mut PgConnection,
+    limit: Duration,
+    what: &'static str,
+    statement: Query<'_, Postgres, PgArguments>,
+) -> Result<Vec<PgRow>, Failure> {
+    within(limit, statement.fetch_all(connection)).await.map_err(|trouble| trouble.failure(what))
+}
+
+/// Rows that each carry the batch's moment; where nothing was found one carries it alone.
+fn with_now<T>(
+    rows: &[PgRow],
+    decode: fn(&PgRow) -> Result<T, StoreError>,
+) -> Result<(Option<Micros>, Vec<T>), StoreError> {
+    let now = rows.first().map(moment).transpose()?;
+    let mut found = Vec::with_capacity(rows.len());
+    for row in rows {
+        if Columns::new(row, READING_NOW).get::<Option<i64>>("user_id")?.is_some() {
+            found.push(decode(row)?);
+        }
+    }
+    Ok((now, found))
+}
+
+fn moment(row: &PgRow) -> Result<Micros, StoreError> {
+    Columns::new(row, READING_NOW).moment("now")
+}
