@@ -4,10 +4,10 @@ use tonic::{Request, Response, Status};
 
 use super::convert::{self, query};
 use super::{Api, actor, deadline, status};
-use crate::ledger::Rejection;
+use crate::engine::rows::UserCursor;
+use crate::ledger::{Micros, Rejection};
 use crate::pb;
 use crate::pb::billing_service_server::BillingService;
-use crate::store::rows::UserCursor;
 
 #[tonic::async_trait]
 impl BillingService for Api {
@@ -134,10 +134,9 @@ impl BillingService for Api {
         request: Request<pb::ListUsersRequest>,
     ) -> Result<Response<pb::ListUsersResponse>, Status> {
         let paging = query::users(request.into_inner(), self.limits())?;
-        let before = paging.after().map(|[create_time, user_id]| UserCursor {
-            create_time: crate::ledger::Micros(create_time),
-            user_id,
-        });
+        let before = paging
+            .after()
+            .map(|[create_time, user_id]| UserCursor { create_time: Micros(create_time), user_id });
         let rows = self.handle.list_users(before, paging.fetch()).await?;
         let (rows, next_page_token) = paging.cut(rows, |user| [user.create_time.0, user.user_id]);
         let balances = rows.iter().map(convert::balance).collect();

@@ -2,12 +2,12 @@
 //!
 //! The phases of a call:
 //!
-//! 1. [`codec`] reads the message; one that is not valid protobuf is refused like any wrong field;
-//! 2. [`convert`] makes it a command or a query, and notes what only the wire can get wrong;
+//! 1. `codec` reads the message; one that is not valid protobuf is refused like any wrong field;
+//! 2. `convert` makes it a command or a query, and notes what only the wire can get wrong;
 //! 3. the engine's [`Handle`] checks, decides, commits and answers;
-//! 4. [`convert`] makes the answer a message, or [`status`] makes the error a `tonic::Status`: it alone does.
+//! 4. `convert` makes the answer a message, or `status` makes the error a `tonic::Status`: it alone does.
 //!
-//! [`billing`] and [`task`] only join these; [`page`] keeps the place in a list.
+//! `billing` and `task` only join these; `page` keeps the place in a list.
 
 mod billing;
 pub(crate) mod codec;
@@ -28,6 +28,7 @@ use crate::ledger::limits::Checks;
 use crate::ledger::{Command, FieldViolation, Limits, Rejection, Submission, Text};
 use crate::pb::billing_service_server::{self, BillingServiceServer};
 use crate::pb::task_service_server::{self, TaskServiceServer};
+use crate::server::{Deadline, MAX_MESSAGE_BYTES};
 
 /// The services of [`routes`] by their full names, for health.
 pub const SERVICES: [&str; 2] = [billing_service_server::SERVICE_NAME, task_service_server::SERVICE_NAME];
@@ -42,7 +43,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { max_message_bytes: 16 << 20 }
+        Self { max_message_bytes: MAX_MESSAGE_BYTES }
     }
 }
 
@@ -99,10 +100,9 @@ fn asked<Q: Ask>(request: Q, actor: &Text, limits: &Limits) -> Result<(Command, 
     Err(Rejection::InvalidField(violations))
 }
 
-/// When the caller stops waiting. The server puts it beside the request; without one the caller waits for ever.
-fn deadline<T>(_request: &Request<T>) -> Option<Instant> {
-    // The server room is not there yet.
-    None
+/// When the caller stops waiting, as the server noted it beside the request.
+fn deadline<T>(request: &Request<T>) -> Option<Instant> {
+    request.extensions().get::<Deadline>().map(|deadline| deadline.instant())
 }
 
 /// Who calls, as the entries will say. Until callers authenticate nobody has a name.

@@ -9,8 +9,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use prost::Message;
 use sha2::{Digest, Sha256};
 
+use crate::engine::rows::Page;
 use crate::ledger::limits::Checks;
-use crate::store::rows::Page;
 
 /// Rows of a page if the caller does not say, and at most.
 const DEFAULT_SIZE: u32 = 50;

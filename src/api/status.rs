@@ -57,9 +57,17 @@ pub(super) fn malformed(words: &str) -> Status {
         what = rest;
     }
     let field = if path.is_empty() { "message".to_owned() } else { path.join(".") };
-    let description = format!("is not valid protobuf: {what}");
-    let mut details = ErrorDetails::with_bad_request_violation(field.as_str(), description.as_str());
-    let metadata = HashMap::from([("field".to_owned(), field.clone())]);
+    unreadable(&field, &format!("is not valid protobuf: {what}"))
+}
+
+/// A message of far more fields than any call has use for.
+pub(super) fn too_many_fields(max: usize) -> Status {
+    unreadable("message", &format!("must not have more than {max} fields; send less at once"))
+}
+
+fn unreadable(field: &str, description: &str) -> Status {
+    let mut details = ErrorDetails::with_bad_request_violation(field, description);
+    let metadata = HashMap::from([("field".to_owned(), field.to_owned())]);
     details.set_error_info(ErrorReason::InvalidField.reason(), ERROR_DOMAIN, metadata);
     Status::with_error_details(Code::InvalidArgument, format!("{field} {description}"), details)
 }
@@ -123,7 +131,7 @@ fn of_engine(error: &EngineError) -> Refusal {
         EngineError::StoreUnavailable => Refusal::new(
             Code::Unavailable,
             ErrorReason::StoreUnavailable,
-            "the database does not answer and nothing was written; retry with the same keys",
+            "the database does not answer; retry with the same keys",
         )
         .retry_after(STORE_RETRY),
         EngineError::OutcomeUnknown => Refusal::new(

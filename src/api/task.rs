@@ -6,11 +6,11 @@ use tonic::{Request, Response, Status};
 use super::Api;
 use super::convert::query;
 use super::page::Paging;
+use crate::engine::rows::{Page, TaskRecord};
 use crate::ledger::command::UNRESOLVED;
 use crate::ledger::{Rejection, Text};
 use crate::pb;
 use crate::pb::task_service_server::TaskService;
-use crate::store::rows::{Page, TaskRecord};
 
 /// What a page of tasks may weigh: a little less than the 4 MiB that most clients take by default. One task alone,
 /// with all its JSON, stays far below.

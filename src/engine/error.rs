@@ -23,7 +23,7 @@ pub enum EngineError {
     /// The service is stopping: nothing was done.
     #[error("the service is stopping")]
     ShuttingDown,
-    /// The database could not be written or read: nothing was done.
+    /// The database could not be written or read.
     #[error("the database is unavailable")]
     StoreUnavailable,
     /// The commit was never answered: a retry with the same keys tells.

@@ -232,7 +232,10 @@ impl Handle {
         let ranges: Vec<(UserId, EntryRange)> = outcomes.iter().flatten().filter_map(earlier_range).collect();
         let mut entries = BTreeMap::new();
         if !ranges.is_empty() {
-            for entry in read(self.reader.entries(&ranges)).await? {
+            // The batch is committed: that its answer cannot be told does not mean that nothing was done.
+            let earlier =
+                read(self.reader.entries(&ranges)).await.map_err(|_| EngineError::OutcomeUnknown)?;
+            for entry in earlier {
                 entries.insert((entry.user_id, entry.user_seq), Arc::new(entry));
             }
         }

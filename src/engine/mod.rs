@@ -30,6 +30,8 @@ use crate::clock::Ids;
 use crate::ledger::Limits;
 use crate::store::Store;
 
+/// The queries and rows of reads: those who speak to the [`Handle`] need not know the store.
+pub use crate::store::rows;
 pub use error::EngineError;
 pub use handle::{Answer, Handle};
 pub use verify::{Disagreement, Verification, verify};

@@ -248,10 +248,11 @@ fn pay_type(value: i32, checks: &mut Checks<'_>) {
 
 /// The canonical form of a JSON field; empty where it is empty or wrong.
 fn json(field: &'static str, text: &str, checks: &mut Checks<'_>) -> String {
-    if text.is_empty() {
+    checks.bytes(field, text, checks.limits.max_json_bytes);
+    // What is too long is not even parsed.
+    if text.is_empty() || text.len() > checks.limits.max_json_bytes {
         return String::new();
     }
-    checks.bytes(field, text, checks.limits.max_json_bytes);
     canonical_json(text).unwrap_or_else(|why| {
         checks.violation(field, format!("must be valid JSON: {why}"));
         String::new()

@@ -1,9 +1,9 @@
 //! Answers: rows of the domain as messages.
 
 use crate::engine::Answer;
+use crate::engine::rows::{FinancialTransaction, PastBalance, PointsDetail, TaskRecord};
 use crate::ledger::{Entry, Money, Task, User, UserId};
 use crate::pb;
-use crate::store::rows::{FinancialTransaction, PastBalance, PointsDetail, TaskRecord};
 
 use super::time::timestamp;
 

@@ -5,11 +5,11 @@
 use super::enums;
 use super::time;
 use crate::api::page::Paging;
+use crate::engine::rows::{EntryQuery, FinancialQuery, PointsQuery, TaskQuery};
 use crate::ledger::command::UNRESOLVED;
 use crate::ledger::limits::{Checks, ID_CHARS, LINE_CHARS, Limits, NAME_CHARS};
 use crate::ledger::{Micros, Rejection, Text, UserId};
 use crate::pb;
-use crate::store::rows::{EntryQuery, FinancialQuery, PointsQuery, TaskQuery};
 
 /// Reads one request: `read` notes what is wrong, and only what is sound comes out.
 fn checked<T>(limits: &Limits, read: impl FnOnce(&mut Checks<'_>) -> T) -> Result<T, Rejection> {

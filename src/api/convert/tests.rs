@@ -145,7 +145,7 @@ fn conditions_not_given_are_none() {
     let limits = Limits::default();
     let request = pb::ListTasksRequest::default();
     let (query, _) = query::tasks(request, &limits).unwrap();
-    assert_eq!(query, crate::store::rows::TaskQuery::default());
+    assert_eq!(query, crate::engine::rows::TaskQuery::default());
     let request = pb::ListTasksRequest {
         user_id: 7,
         status: pb::TaskStatus::Failed.into(),
@@ -187,7 +187,7 @@ fn what_was_held_is_answered_now_and_not_invented_for_the_past() {
     let now = balance(&user);
     assert_eq!((now.total, now.held, now.available), (600, Some(100), Some(500)));
     assert_eq!((now.points_held, now.cash_held), (Some(100), Some(0)));
-    let past = crate::store::rows::PastBalance { points: 400, cash: 200, entry_seq: 3, time: None };
+    let past = crate::engine::rows::PastBalance { points: 400, cash: 200, entry_seq: 3, time: None };
     let past = past_balance(7, &past);
     assert_eq!((past.total, past.entry_seq, past.update_time), (600, 3, None));
     assert_eq!((past.held, past.available, past.points_held, past.cash_held), (None, None, None, None));

@@ -3,9 +3,9 @@
 
 use prost_types::{Duration, Timestamp};
 
+use crate::engine::rows::Range;
 use crate::ledger::Micros;
 use crate::ledger::limits::Checks;
-use crate::store::rows::Range;
 
 const SECOND_MICROS: i64 = 1_000_000;
 const SECOND_NANOS: i32 = 1_000_000_000;

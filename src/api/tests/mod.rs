@@ -216,8 +216,26 @@ async fn what_is_not_protobuf_is_an_invalid_field() {
 }
 
 #[tokio::test]
+async fn a_message_that_would_swell_is_not_decoded() {
+    let empty_items = [0x0a, 0x00].repeat(8_000_000);
+    let status = send_raw(&empty_items, Options::default()).await;
+    assert_eq!(refused::<()>(Err(status)), invalid(&["message"]));
+}
+
+#[tokio::test]
 async fn a_message_over_the_limit_is_not_decoded() {
     let status = send_raw(&[0; 100], Options { max_message_bytes: 99 }).await;
     // The server's layers give it the code and reason that clients expect.
     assert_eq!(status.code(), Code::OutOfRange);
+}
+
+#[tokio::test]
+async fn a_call_whose_deadline_has_passed_is_not_taken_up() {
+    let (mut billing, _) = service();
+    let mut request = Request::new(credit(7, 100));
+    request.extensions_mut().insert(Deadline::at(Instant::now()));
+    let (code, reason, _) = refused(billing.credit(request).await);
+    assert_eq!((code, reason.as_str()), (Code::DeadlineExceeded, "DEADLINE_EXCEEDED"));
+    let request = pb::GetBalanceRequest { user_id: 7, as_of_time: None };
+    assert_eq!(refused(billing.get_balance(request).await).1, "USER_NOT_FOUND");
 }

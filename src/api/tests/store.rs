@@ -56,11 +56,10 @@ impl Writer for Memory {
         &'a mut self,
         _: Uuid,
         _: Run,
-        footprint: &'a Footprint,
+        _: &'a Footprint,
         decide: Decide<'a>,
     ) -> BoxFuture<'a, Transacted> {
         let mut rows = self.0.lock().unwrap();
-        let _ = footprint;
         let plan = decide(Snapshot {
             now: NOW,
             users: rows.users.clone(),

@@ -1,4 +1,8 @@
 //! A plan as bulk statements: one array a column, in the order of the placeholders of the `.sql` files.
+//!
+//! 1. new users, if any: what is theirs comes after them
+//! 2. what nearly every batch writes
+//! 3. changed tasks and attempts, if any
 
 use std::time::Duration;
 
@@ -24,6 +28,13 @@ pub(super) async fn write(
     batch_id: Option<Uuid>,
     plan: &Plan,
 ) -> Result<(), Trouble> {
+    let new_users: Vec<&User> = users(plan, Change::Insert).collect();
+    if !new_users.is_empty() {
+        let statement = sqlx::query(include_str!("sql/writer_insert_users.sql"));
+        let statement = bind_users(statement, &new_users, Change::Insert);
+        within(limit, statement.execute(&mut *connection)).await?;
+    }
+
     let changed_users: Vec<&User> = users(plan, Change::Update).collect();
     let refusals = refusals(&plan.requests)?;
     let statement = sqlx::query(include_str!("sql/writer_write.sql"));
@@ -35,13 +46,11 @@ pub(super) async fn write(
     let found: i64 = within(limit, statement.fetch_one(&mut *connection)).await?.try_get("users")?;
     expect(found, changed_users.len(), "users")?;
 
-    let new_users: Vec<&User> = users(plan, Change::Insert).collect();
     let changed_tasks: Vec<&TaskWrite> = tasks(plan, Change::Update).collect();
-    if new_users.is_empty() && changed_tasks.is_empty() && plan.attempts.is_empty() {
+    if changed_tasks.is_empty() && plan.attempts.is_empty() {
         return Ok(());
     }
-    let statement = sqlx::query(include_str!("sql/writer_write_more.sql"));
-    let statement = bind_users(statement, &new_users, Change::Insert);
+    let statement = sqlx::query(include_str!("sql/writer_write_tasks.sql"));
     let statement = bind_changed_tasks(statement, &changed_tasks);
     let statement = bind_attempts(statement, plan);
     let found: i64 = within(limit, statement.fetch_one(connection)).await?.try_get("tasks")?;

@@ -7,7 +7,7 @@
 //! | lock and read the users | 1, none without users |
 //! | read tasks, then requests, and the batch's moment | 1 each, none for an empty set |
 //! | decide; nothing to write: ROLLBACK | – |
-//! | write, in one statement; a second one for new users, changed tasks and attempts | 1 or 2 |
+//! | write, in one statement; one more for new users, one more for changed tasks and attempts | 1 to 3 |
 //! | COMMIT | 1 |
 //!
 //! While a transaction is open its connection belongs to the running batch alone: it comes back only after COMMIT or

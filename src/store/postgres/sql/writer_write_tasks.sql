@@ -1,22 +1,6 @@
--- What only some batches write: new users, tasks that changed, attempts. billed_cost_nano_usd is reconciliation's alone.
+-- What only some batches write: tasks that changed, attempts. billed_cost_nano_usd is reconciliation's alone.
 -- Answers how many tasks were found, for a plan that misses one is a bug.
-WITH new_users AS (
-    INSERT INTO ts_users (
-        id, points_balance, cash_balance, points_held, cash_held, entry_seq, chain_hash, last_entry_at, created_at,
-        updated_at
-    )
-    SELECT
-        n.id, n.points_balance, n.cash_balance, n.points_held, n.cash_held, n.entry_seq, n.chain_hash,
-        n.last_entry_at, n.created_at, n.updated_at
-    FROM unnest(
-        $1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bytea[],
-        $8::timestamptz[], $9::timestamptz[], $10::timestamptz[]
-    ) AS n (
-        id, points_balance, cash_balance, points_held, cash_held, entry_seq, chain_hash, last_entry_at, created_at,
-        updated_at
-    )
-),
-changed_tasks AS (
+WITH changed_tasks AS (
     UPDATE ts_fal_tasks AS t
     SET
         online_task_id = n.online_task_id, api_key = n.api_key, status = n.status, money = n.money,
@@ -28,10 +12,10 @@ changed_tasks AS (
         refund_seq = n.refund_seq, refund_entries = n.refund_entries, settle_seq = n.settle_seq,
         settle_entries = n.settle_entries, output_params = coalesce(n.output_params, t.output_params)
     FROM unnest(
-        $11::bigint[], $12::text[], $13::text[], $14::text[], $15::text[], $16::bigint[], $17::timestamptz[],
-        $18::bigint[], $19::bigint[], $20::bigint[], $21::bigint[], $22::bigint[], $23::bigint[], $24::text[],
-        $25::timestamptz[], $26::bigint[], $27::text[], $28::text[], $29::text[], $30::bytea[], $31::bigint[],
-        $32::bigint[], $33::smallint[], $34::bigint[], $35::smallint[], $36::text[]
+        $1::bigint[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::timestamptz[],
+        $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[], $14::text[],
+        $15::timestamptz[], $16::bigint[], $17::text[], $18::text[], $19::text[], $20::bytea[], $21::bigint[],
+        $22::bigint[], $23::smallint[], $24::bigint[], $25::smallint[], $26::text[]
     ) AS n (
         user_id, task_id, online_task_id, api_key, status, money, completed_at, charged_points, charged_cash,
         refunded_points, refunded_cash, held_points, held_cash, hold_state, hold_expires_at, reported_cost_nano_usd,
@@ -48,7 +32,7 @@ new_attempts AS (
     SELECT
         n.user_id, n.task_id, n.attempt, n.online_task_id, n.key_id, n.started_at
     FROM unnest(
-        $37::bigint[], $38::text[], $39::integer[], $40::text[], $41::text[], $42::timestamptz[]
+        $27::bigint[], $28::text[], $29::integer[], $30::text[], $31::text[], $32::timestamptz[]
     ) AS n (
         user_id, task_id, attempt, online_task_id, key_id, started_at
     )

@@ -1,0 +1,61 @@
+//! Every statement of the store, prepared by a real server.
+
+use std::path::Path;
+
+use sqlx::{AssertSqlSafe, Executor, SqlSafeStr};
+
+use super::support::postgres::connect;
+use super::*;
+
+fn sql_files() -> Vec<(String, String)> {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/store/postgres/sql");
+    let mut files: Vec<(String, String)> = std::fs::read_dir(directory)
+        .unwrap()
+        .map(|entry| {
+            let path = entry.unwrap().path();
+            let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+            (name, std::fs::read_to_string(path).unwrap())
+        })
+        .collect();
+    files.sort();
+    files
+}
+
+#[tokio::test]
+async fn every_statement_is_prepared_by_the_migrated_database() {
+    let Some((url, _store)) = fresh().await else { return };
+    let mut connection = connect(&url).await;
+    let files = sql_files();
+    assert!(files.len() > 20, "only {} files", files.len());
+    for (name, sql) in files {
+        let prepared = (&mut connection).prepare(AssertSqlSafe(sql).into_sql_str()).await;
+        prepared.unwrap_or_else(|error| panic!("{name}: {error}"));
+    }
+}
+
+#[test]
+fn every_statement_says_why_it_is_there_and_names_its_columns() {
+    for (name, sql) in sql_files() {
+        assert!(sql.starts_with("-- "), "{name} begins with a comment");
+        let code: String = sql.lines().filter(|line| !line.starts_with("--")).collect();
+        assert!(!code.contains('*') || code.contains("count(*)"), "{name} names its columns");
+        assert!(!code.contains(';'), "{name} is one statement");
+        let exotic = ["on conflict", "notify", "listen", "advisory", "plpgsql"];
+        let lower = code.to_lowercase();
+        assert!(!exotic.iter().any(|word| lower.contains(word)), "{name}");
+    }
+}
+
+#[test]
+fn every_statement_is_used() {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/store/postgres");
+    let code: String = std::fs::read_dir(directory)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "rs"))
+        .map(|path| std::fs::read_to_string(path).unwrap())
+        .collect();
+    for (name, _) in sql_files() {
+        assert!(code.contains(&format!("sql/{name}")), "{name} is used by nothing");
+    }
+}
