@@ -1,6 +1,6 @@
 //! The options: each is declared once, here, and has three spellings: a flag, an environment variable and a key of
 //! the optional TOML file (`--drain-timeout`, `SCRIP_DRAIN_TIMEOUT`, `drain_timeout`). A test holds the spellings
-//! together; [`layers`] says which value wins.
+//! together; [`parse`] decides which value wins.
 //!
 //! Defaults are those of the part an option belongs to (engine, limits, server), so that a library user and an
 //! operator get the same.

@@ -389,6 +389,10 @@ async fn commands_work_beside_a_running_server() {
     let logs = printed(&server);
     assert!(logs.contains(&format!("{addr} scrip.v1.BillingService/Charge")), "{logs}");
     assert!(logs.contains("database: SQLite "), "{logs}");
+    assert!(
+        logs.contains("\"message\":\"serving\""),
+        "the log of a server without a terminal is JSON: {logs}"
+    );
 
     let healthy = desk.run(&format!("health --addr {addr}"));
     assert_eq!((healthy.code, healthy.out.as_str()), (0, "SERVING\n"), "{healthy:?}");
@@ -408,5 +412,21 @@ async fn commands_work_beside_a_running_server() {
     support::eventually("it says that it stopped", || async { printed(&server).contains("\nstopped\n") })
         .await;
     desk.run(&format!("health --addr {addr}")).refused_with(1, &["no server answers"]);
+    assert_eq!(desk.run("verify").code, 0);
+}
+
+#[tokio::test]
+async fn the_same_commands_work_on_postgresql() {
+    let Some(cluster) = support::postgres::shared() else { return };
+    let mut desk = Desk::empty();
+    desk.set("SCRIP_DATABASE_URL", &cluster.fresh_database().await);
+    desk.run("balance 1").refused_with(2, &["`scrip migrate`"]);
+    let migrated = desk.run("migrate");
+    assert!(migrated.out.starts_with("applied 0001_ledger\n"), "{migrated:?}");
+    assert!(desk.run("migrate").out.ends_with(": already up to date\n"));
+    assert_eq!(desk.run("credit 1 1000 --purse points --request-id opening").code, 0);
+    assert_eq!(desk.json("balance 1")[0]["points"], 1000);
+    desk.run("refund nobodys").refused_with(1, &["there is no task nobodys"]);
+    assert_eq!(desk.run("tasks stuck").out, "no task is stuck\n");
     assert_eq!(desk.run("verify").code, 0);
 }

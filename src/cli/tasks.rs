@@ -93,7 +93,7 @@ async fn stuck(args: StuckArgs, out: &mut Out) -> Result<ExitCode, Failure> {
     let mut refused = 0;
     if args.fail && !tasks.is_empty() {
         if !args.yes && !agreed(&tasks)? {
-            return Err(Failure::could_not_run("nothing was done"));
+            return Err(Failure::Refused("not agreed: nothing was done".to_owned()));
         }
         let session = Session::start(&*store);
         let ended = fail_all(&session, &args, &tasks, out).await;
