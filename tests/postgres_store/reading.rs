@@ -5,13 +5,12 @@ use std::collections::BTreeMap;
 use scrip::ledger::command::{
     Authorize, Capture, CompleteTask, ExpireHold, FailTask, Refund, StartTask, Void,
 };
-use scrip::ledger::hash::{ChainFields, PointsFields};
 use scrip::ledger::{
     Attempt, Change, Entry, EntryRange, Hash, Micros, Operation, RequestRecord, TaskStatus, User,
 };
 use scrip::store::rows::Range;
 use scrip::store::{
-    EntryQuery, FinancialQuery, Page, PointsQuery, StoreError, StoredEntry, TaskQuery, TaskRecord, UserCursor,
+    EntryQuery, FinancialQuery, Page, PointsQuery, StoreError, TaskQuery, TaskRecord, UserCursor,
 };
 
 use super::support::postgres::connect;
@@ -177,40 +176,6 @@ async fn every_row_reads_back_as_it_was_planned() {
     snapshot.estimate().await.unwrap();
 }
 
-fn hash_of(entry: &StoredEntry, previous: &Hash) -> Hash {
-    let points = entry.points.as_ref().map(|row| PointsFields {
-        points: row.points,
-        order_id: &row.order_id,
-        title: &row.title,
-        source_type: &row.source_type,
-        balance_before: row.balance_before,
-        balance_after: row.balance_after,
-        created_at: row.created_at,
-        request_id: row.request_id.as_deref(),
-        actor: &row.actor,
-    });
-    let fields = ChainFields {
-        user_id: entry.user_id,
-        user_seq: entry.user_seq,
-        operation: &entry.operation,
-        source_type: &entry.source_type,
-        transaction_type: entry.transaction_type,
-        is_cash: entry.is_cash,
-        money: entry.money,
-        balance_before: entry.balance_before,
-        balance_after: entry.balance_after,
-        order_id: &entry.order_id,
-        title: &entry.title,
-        deployment_uuid: &entry.deployment_uuid,
-        pay_type: entry.pay_type,
-        time: entry.time,
-        request_id: entry.request_id.as_deref(),
-        actor: &entry.actor,
-        points,
-    };
-    fields.chain(previous)
-}
-
 #[tokio::test]
 async fn the_chain_of_what_is_stored_is_the_chain_that_was_decided() {
     let Some((url, store)) = fresh().await else { return };
@@ -228,7 +193,7 @@ async fn the_chain_of_what_is_stored_is_the_chain_that_was_decided() {
     let mut heads: BTreeMap<UserId, Hash> = BTreeMap::new();
     for entry in &stored {
         let previous = heads.get(&entry.user_id).copied().unwrap_or(Hash::ZERO);
-        assert_eq!(hash_of(entry, &previous), entry.entry_hash, "{entry:?}");
+        assert_eq!(entry.chain_fields().chain(&previous), entry.entry_hash, "{entry:?}");
         assert_eq!(entry.points.is_some(), !entry.is_cash);
         heads.insert(entry.user_id, entry.entry_hash);
     }

@@ -175,7 +175,7 @@ mod tests {
     use super::*;
 
     fn mode(url: &str) -> PgSslMode {
-        Target::new(url, &Options::default()).ok().expect("a URL").options.get_ssl_mode()
+        Target::new(url, &Options::default()).expect("a URL").options.get_ssl_mode()
     }
 
     #[test]
