@@ -29,6 +29,6 @@ pub(super) async fn run(args: MigrateArgs, out: &mut Out) -> Result<ExitCode, Fa
         out.line(format!("applied {name}"))?;
     }
     let state = if migrated.applied.is_empty() { "already up to date" } else { "ready" };
-    out.line(format!("{}: {state}", migrated.database))?;
+    out.line(format!("{}: {state}, at schema {}", migrated.database, migrated.version))?;
     Ok(ExitCode::SUCCESS)
 }

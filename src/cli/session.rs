@@ -33,6 +33,8 @@ pub(super) enum Prepare {
 pub(super) struct Migrated {
     /// The migrations that were applied, such as `0001_ledger`.
     pub(super) applied: Vec<String>,
+    /// The newest migration in the database now.
+    pub(super) version: i32,
     /// The database, without secrets.
     pub(super) database: String,
 }
@@ -54,20 +56,20 @@ pub(super) async fn open(url: &DatabaseUrl, prepare: Prepare) -> Result<Arc<dyn 
 
 /// Creates or migrates the database that the URL names.
 pub(super) async fn migrate(url: &DatabaseUrl) -> Result<Migrated, Failure> {
-    let applied = match url.scheme().map_err(Failure::CouldNotRun)? {
-        Scheme::Sqlite => sqlite::migrate(url.expose(), sqlite::Options::new(System::clock()))
-            .await?
-            .iter()
-            .map(|applied| format!("{:04}_{}", applied.version, applied.name))
-            .collect(),
+    let (applied, version) = match url.scheme().map_err(Failure::CouldNotRun)? {
+        Scheme::Sqlite => {
+            let report = sqlite::migrate(url.expose(), &sqlite::Options::new(System::clock())).await?;
+            (report.applied, report.version)
+        }
         Scheme::Postgres => {
-            let migrated = postgres::migrate(url.expose(), &postgres::Options::default()).await;
-            migrated.map_err(|error| unreachable(url, error))?.applied
+            let report = postgres::migrate(url.expose(), &postgres::Options::default()).await;
+            let report = report.map_err(|error| unreachable(url, error))?;
+            (report.applied, report.version)
         }
     };
     // Opened as a server would: it is said to be ready only if it is.
     let database = open(url, Prepare::Nothing).await?.describe();
-    Ok(Migrated { applied, database })
+    Ok(Migrated { applied, version, database })
 }
 
 /// A server that does not answer is named: it may well not be the one that was meant.
