@@ -18,6 +18,7 @@
 mod error;
 pub mod postgres;
 pub mod rows;
+pub mod sqlite;
 
 use std::sync::Arc;
 

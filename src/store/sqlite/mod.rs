@@ -1,0 +1,137 @@
+//! The SQLite store: one file, one writer a process, readers beside it.
+//!
+//! | phase | where |
+//! |---|---|
+//! | find the file, make it if it is new | `location` |
+//! | examine it, refuse what is not ours or not sound, migrate it | `admission` |
+//! | write batches: BEGIN IMMEDIATE, read, decide, write, COMMIT with an fsync | `writer`, `plan` |
+//! | answer what changes nothing, from read-only connections | `reader`, `audit` |
+//!
+//! Several processes may share the file (a command beside the server): each waits for the write lock of the other.
+
+mod admission;
+mod audit;
+mod connection;
+mod error;
+mod location;
+mod plan;
+mod reader;
+mod rows;
+mod sql;
+mod time;
+mod writer;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::sqlite::SqlitePoolOptions;
+use tokio::sync::Mutex;
+
+use self::connection::Config;
+use self::location::Location;
+use self::reader::PoolReader;
+use self::writer::{Session, SharedWriter};
+use super::{Reader, Store, StoreError, Writer};
+use crate::clock::Clock;
+
+pub use self::admission::MigrationReport;
+
+/// A read that finds no free connection for so long is refused, not queued without end.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// How a store is opened.
+#[derive(Clone)]
+pub struct Options {
+    /// Gives a batch its `now`.
+    pub clock: Arc<dyn Clock>,
+    /// Connections that read.
+    pub readers: u32,
+    /// How long to wait for another process's write lock.
+    pub busy_timeout: Duration,
+    /// Page cache of the writer in KiB; each reader has a quarter of it.
+    pub cache_kib: u32,
+    /// Pages in the log after which a commit moves them into the file.
+    pub wal_autocheckpoint: u32,
+    /// The most pages of 4 KiB the file may grow to; `None` for what the disk holds.
+    pub max_pages: Option<u32>,
+    /// Whether to create the file and bring its tables up to date.
+    pub migrate: bool,
+}
+
+impl Options {
+    /// The defaults, with this clock.
+    pub fn new(clock: Arc<dyn Clock>) -> Self {
+        Self {
+            clock,
+            readers: 4,
+            busy_timeout: Duration::from_secs(5),
+            cache_kib: 64 << 10,
+            wal_autocheckpoint: 10_000,
+            max_pages: None,
+            migrate: true,
+        }
+    }
+}
+
+/// A database file, opened, checked and migrated.
+pub struct Sqlite {
+    location: Location,
+    session: Arc<Mutex<Session>>,
+    reader: Arc<PoolReader>,
+}
+
+/// Opens `sqlite://PATH` (or a bare path): examines the file, and creates and migrates it where the options say so.
+///
+/// # Errors
+/// [`StoreError::Refused`] with what is wrong and what to do, if the file cannot be served by this binary;
+/// [`StoreError::Damaged`] if it is corrupt; others if the disk or another process is in the way.
+pub async fn open(url: &str, options: Options) -> Result<Arc<dyn Store>, StoreError> {
+    let config = config(url, &options)?;
+    let (connection, _) = admission::admit(&config, options.migrate).await?;
+    let pool = SqlitePoolOptions::new()
+        .max_connections(options.readers.max(1))
+        .acquire_timeout(ACQUIRE_TIMEOUT)
+        .idle_timeout(None)
+        .max_lifetime(None)
+        .test_before_acquire(false)
+        .connect_lazy_with(config.reader_options());
+    let reader = PoolReader { pool, config: config.clone(), clock: Arc::clone(&options.clock) };
+    let location = config.location.clone();
+    let session = Session::new(config, options.clock, connection);
+    Ok(Arc::new(Sqlite { location, session: Arc::new(Mutex::new(session)), reader: Arc::new(reader) }))
+}
+
+/// Creates the file if it is new and brings its tables up to date; answers what was applied.
+///
+/// # Errors
+/// As [`open`].
+pub async fn migrate(url: &str, options: &Options) -> Result<MigrationReport, StoreError> {
+    let (connection, report) = admission::admit(&config(url, options)?, true).await?;
+    let closed = sqlx::Connection::close(connection).await;
+    closed.map_err(|error| error::store_error("closing the file", error))?;
+    Ok(report)
+}
+
+fn config(url: &str, options: &Options) -> Result<Config, StoreError> {
+    Ok(Config {
+        location: Location::parse(url)?,
+        busy_timeout: options.busy_timeout,
+        cache_kib: options.cache_kib,
+        wal_autocheckpoint: options.wal_autocheckpoint,
+        max_pages: options.max_pages,
+    })
+}
+
+impl Store for Sqlite {
+    fn writer(&self) -> Box<dyn Writer> {
+        Box::new(SharedWriter(Arc::clone(&self.session)))
+    }
+
+    fn reader(&self) -> Arc<dyn Reader> {
+        Arc::clone(&self.reader) as Arc<dyn Reader>
+    }
+
+    fn describe(&self) -> String {
+        format!("SQLite {}", self.location)
+    }
+}

@@ -1,0 +1,4 @@
+-- Who owns the tasks of a JSON array of ids.
+SELECT t.task_id, t.user_id
+FROM json_each(?1) AS k
+CROSS JOIN ts_fal_tasks AS t ON t.task_id = k.value

@@ -1,0 +1,275 @@
+//! The writer: one connection a process, whatever the number of lanes.
+//!
+//! A call takes the connection for the length of a batch. Whatever ends it early (an error, a dropped future) leaves
+//! `unsettled` set, and the next call first rolls back or takes a new connection: no transaction is inherited.
+//!
+//! | a failure | means |
+//! |---|---|
+//! | before COMMIT | rolled back: nothing was written |
+//! | at COMMIT: full, busy or read-only | refused before its last page was written: rolled back |
+//! | at COMMIT: anything else | nobody knows; nothing is written until a restart has checked the file |
+//! | damage, at any time | likewise nothing is written until a restart |
+//!
+//! While an earlier run of a batch is being resolved, only the insert of its id tells what became of it: until that
+//! has answered, every failure leaves the outcome unknown.
+
+use std::sync::Arc;
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use sqlx::sqlite::{SqliteConnection, SqliteRow};
+use tokio::sync::Mutex;
+use uuid::Uuid;
+
+use super::connection::{Config, raw};
+use super::error::{bug, is_duplicate, store_error};
+use super::{plan, rows, sql};
+use crate::clock::Clock;
+use crate::ledger::{Footprint, Micros, Snapshot};
+use crate::store::{Decide, Failure, Run, StoreError, Transacted, Writer};
+
+const IN_DOUBT: &str = "an earlier failure left the file in doubt; restart scrip, which checks it";
+
+/// The connection all writers of a store share.
+pub(super) struct Session {
+    config: Config,
+    clock: Arc<dyn Clock>,
+    connection: Option<SqliteConnection>,
+    /// A transaction may be open on the connection.
+    unsettled: bool,
+    /// Why nothing may be written until a restart.
+    in_doubt: Option<String>,
+}
+
+/// One of the writers that share a [`Session`].
+pub(super) struct SharedWriter(pub(super) Arc<Mutex<Session>>);
+
+/// How far a transaction came before it failed.
+enum Broken {
+    /// Before COMMIT.
+    Early(StoreError),
+    /// At COMMIT.
+    AtCommit(sqlx::Error),
+}
+
+impl From<StoreError> for Broken {
+    fn from(error: StoreError) -> Self {
+        Broken::Early(error)
+    }
+}
+
+impl Session {
+    /// Begins with the connection that was admitted.
+    pub(super) fn new(config: Config, clock: Arc<dyn Clock>, connection: SqliteConnection) -> Self {
+        Self { config, clock, connection: Some(connection), unsettled: false, in_doubt: None }
+    }
+
+    async fn transact(
+        &mut self,
+        batch_id: Uuid,
+        run: Run,
+        footprint: &Footprint,
+        decide: Decide<'_>,
+    ) -> Transacted {
+        let mut resolved = run == Run::First;
+        let ended = self.attempt(batch_id, run, &mut resolved, footprint, decide).await;
+        self.settle().await;
+        let error = match ended {
+            Ok(ended) => return ended,
+            Err(Broken::Early(error)) => error,
+            Err(Broken::AtCommit(error)) => match self.after_commit(error) {
+                Ok(error) => error,
+                Err(error) => return Transacted::Unknown(error),
+            },
+        };
+        // What the connection was opened with may be what is wrong: the next batch opens another.
+        if matches!(error, StoreError::ReadOnly { .. } | StoreError::Unavailable { .. }) {
+            self.connection = None;
+        }
+        match error {
+            error if !resolved => Transacted::Unknown(error),
+            error @ StoreError::Conflict { .. } => Transacted::NotCommitted(Failure::Again(error)),
+            error @ StoreError::Damaged { .. } => Transacted::NotCommitted(Failure::Stop(self.doubt(error))),
+            error => Transacted::NotCommitted(Failure::Stop(error)),
+        }
+    }
+
+    /// What a failed COMMIT means: `Ok` if nothing was written, `Err` if nobody knows.
+    fn after_commit(&mut self, error: sqlx::Error) -> Result<StoreError, StoreError> {
+        const WHAT: &str = "committing";
+        if matches!(error, sqlx::Error::WorkerCrashed) {
+            // The file is as sound as it was: another connection can tell.
+            self.connection = None;
+            return Err(store_error(WHAT, error));
+        }
+        match store_error(WHAT, error) {
+            error @ (StoreError::Full { .. } | StoreError::Conflict { .. } | StoreError::ReadOnly { .. }) => {
+                Ok(error)
+            }
+            error => Err(self.doubt(error)),
+        }
+    }
+
+    /// The phases of one transaction; whatever it leaves open is for [`Session::settle`].
+    async fn attempt(
+        &mut self,
+        batch_id: Uuid,
+        run: Run,
+        resolved: &mut bool,
+        footprint: &Footprint,
+        decide: Decide<'_>,
+    ) -> Result<Transacted, Broken> {
+        let clock = Arc::clone(&self.clock);
+        let connection = self.begin().await?;
+        if run == Run::Resolving {
+            match insert_commit(connection, batch_id).await {
+                Err(error) if is_duplicate(&error) => return Ok(Transacted::AlreadyCommitted),
+                inserted => inserted.map_err(|error| store_error("resolving the batch", error))?,
+            }
+            *resolved = true;
+        }
+        // After BEGIN IMMEDIATE has the write lock, so that batches of several processes are in the order of it.
+        let snapshot = read(connection, footprint, clock.now()).await?;
+        let plan = decide(snapshot);
+        if plan.is_empty() {
+            return Ok(Transacted::Committed);
+        }
+        if run == Run::First {
+            // A duplicate here is a bug, like that of a task or request: under the write lock nobody wrote since the
+            // footprint was read.
+            insert_commit(connection, batch_id)
+                .await
+                .map_err(|error| store_error("adding the batch id", error))?;
+        }
+        plan::write(connection, &plan).await?;
+        raw(connection, "COMMIT").await.map_err(Broken::AtCommit)?;
+        self.unsettled = false;
+        Ok(Transacted::Committed)
+    }
+
+    /// A connection with the write lock, in a transaction of its own.
+    async fn begin(&mut self) -> Result<&mut SqliteConnection, StoreError> {
+        if let Some(why) = &self.in_doubt {
+            return Err(StoreError::Damaged { what: IN_DOUBT, source: why.clone().into() });
+        }
+        self.settle().await;
+        if self.connection.is_none() {
+            self.connection = Some(self.config.reconnect().await?);
+        }
+        self.unsettled = true;
+        let Some(connection) = &mut self.connection else {
+            return Err(bug("taking the connection", "there is none"));
+        };
+        match raw(connection, "BEGIN IMMEDIATE")
+            .await
+            .map_err(|error| store_error("taking the write lock", error))
+        {
+            Ok(()) => Ok(connection),
+            Err(error) => {
+                // A lock that another process kept has opened nothing.
+                self.unsettled = !matches!(error, StoreError::Conflict { .. });
+                Err(error)
+            }
+        }
+    }
+
+    /// Ends what is open. A connection that cannot roll back (SQLite may have done so by itself) is not used again:
+    /// dropping it rolls back too.
+    async fn settle(&mut self) {
+        if !self.unsettled {
+            return;
+        }
+        if let Some(mut connection) = self.connection.take()
+            && raw(&mut connection, "ROLLBACK").await.is_ok()
+        {
+            self.connection = Some(connection);
+        }
+        self.unsettled = false;
+    }
+
+    /// No more writes: the next start checks the file first.
+    fn doubt(&mut self, error: StoreError) -> StoreError {
+        if self.in_doubt.is_none() {
+            self.config.location.mark_suspect();
+            let cause = std::error::Error::source(&error).map(ToString::to_string);
+            self.in_doubt = Some(cause.unwrap_or_else(|| error.to_string()));
+        }
+        StoreError::Damaged { what: IN_DOUBT, source: Box::new(error) }
+    }
+
+    async fn prune(&mut self, before: Micros, limit: u32) -> Result<u64, StoreError> {
+        let connection = self.begin().await?;
+        let millis = u64::try_from(before.0 / 1_000).unwrap_or_default();
+        // The smallest id of that millisecond.
+        let oldest_kept = uuid::Builder::from_unix_timestamp_millis(millis, &[0; 10]).into_uuid();
+        let done = sqlx::query(sql::PRUNE_COMMITS)
+            .bind(oldest_kept)
+            .bind(limit)
+            .execute(&mut *connection)
+            .await
+            .map_err(|error| store_error("pruning batch ids", error))?;
+        match raw(connection, "COMMIT").await {
+            Ok(()) => self.unsettled = false,
+            Err(error) => return Err(self.after_commit(error).unwrap_or_else(|error| error)),
+        }
+        Ok(done.rows_affected())
+    }
+}
+
+impl Writer for SharedWriter {
+    fn transact<'a>(
+        &'a mut self,
+        batch_id: Uuid,
+        run: Run,
+        footprint: &'a Footprint,
+        decide: Decide<'a>,
+    ) -> BoxFuture<'a, Transacted> {
+        async move { self.0.lock().await.transact(batch_id, run, footprint, decide).await }.boxed()
+    }
+
+    fn prune_commits(&mut self, before: Micros, limit: u32) -> BoxFuture<'_, Result<u64, StoreError>> {
+        async move {
+            let mut session = self.0.lock().await;
+            let pruned = session.prune(before, limit).await;
+            session.settle().await;
+            pruned
+        }
+        .boxed()
+    }
+}
+
+async fn insert_commit(connection: &mut SqliteConnection, batch_id: Uuid) -> Result<(), sqlx::Error> {
+    sqlx::query(sql::INSERT_COMMIT).bind(batch_id).execute(connection).await.map(|_| ())
+}
+
+/// The footprint's rows; what it has no keys for is not asked.
+async fn read(
+    connection: &mut SqliteConnection,
+    footprint: &Footprint,
+    now: Micros,
+) -> Result<Snapshot, StoreError> {
+    let users: Vec<_> = footprint.users.iter().collect();
+    let tasks: Vec<&str> = footprint.tasks.iter().map(AsRef::as_ref).collect();
+    let requests: Vec<(i64, &str)> =
+        footprint.requests.iter().map(|(user_id, id)| (*user_id, id.as_ref())).collect();
+    let users = keyed(connection, sql::READ_USERS, &users, rows::user).await?;
+    let tasks = keyed(connection, sql::READ_TASKS, &tasks, rows::task).await?;
+    let requests = keyed(connection, sql::READ_REQUESTS, &requests, rows::request).await?;
+    Ok(Snapshot { now, users, tasks, requests })
+}
+
+async fn keyed<K: serde::Serialize, T>(
+    connection: &mut SqliteConnection,
+    sql: &'static str,
+    keys: &[K],
+    row: fn(&SqliteRow) -> Result<T, sqlx::Error>,
+) -> Result<Vec<T>, StoreError> {
+    const WHAT: &str = "reading the footprint";
+    if keys.is_empty() {
+        return Ok(Vec::new());
+    }
+    let keys = serde_json::to_string(keys).map_err(|error| bug(WHAT, error))?;
+    let found = sqlx::query(sql).bind(keys).fetch_all(connection).await;
+    let found = found.map_err(|error| store_error(WHAT, error))?;
+    found.iter().map(row).collect::<Result<_, _>>().map_err(|error| store_error(WHAT, error))
+}

@@ -1,0 +1,11 @@
+//! The SQLite store against real files.
+
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod failing;
+mod opening;
+mod reading;
+mod speed;
+mod statements;
+mod support;
+mod writing;
