@@ -15,6 +15,8 @@ mod hold;
 mod posting;
 mod refund;
 mod settle;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 

@@ -106,11 +106,13 @@ fn late(state: &mut State, mut task: Task, user: User, command: &CompleteTask) -
         return Err(conflict(&task, "it ended before this report: there is nothing left to capture"));
     }
     let before = task.clone();
-    if task.online_task_id.is_empty() {
+    // An attempt that nobody has heard of may be on the bill.
+    if !task.attempts.contains(&command.online_task_id) {
         note_attempt(state, &mut task, &command.online_task_id);
     }
-    if task.reported_cost_nano_usd.is_none() {
-        note_cost(&mut task, command);
+    task.reported_cost_nano_usd = task.reported_cost_nano_usd.or(command.cost_nano_usd);
+    if task.billable_units.is_none() {
+        task.billable_units = units(command);
     }
     let mut effect = if task == before {
         Effect::replay(Arc::new(task), user, None)
@@ -138,9 +140,11 @@ fn settle(task: &mut Task, status: TaskStatus, entries: &[Arc<Entry>], context: 
 
 fn note_cost(task: &mut Task, command: &CompleteTask) {
     task.reported_cost_nano_usd = command.cost_nano_usd.or(task.reported_cost_nano_usd);
-    if !command.billable_units.is_empty() {
-        task.billable_units = Some(Arc::clone(&command.billable_units));
-    }
+    task.billable_units = units(command).or(task.billable_units.take());
+}
+
+fn units(command: &CompleteTask) -> Option<Text> {
+    (!command.billable_units.is_empty()).then(|| Arc::clone(&command.billable_units))
 }
 
 /// Records fal's id of the attempt that ended, unless an attempt already carries it.
