@@ -2,6 +2,7 @@
 //!
 //! The map, in the order a request passes through:
 //!
+//! - [`cli`]: the commands; `serve` starts all that follows, with [`config`] and [`telemetry`]
 //! - [`pb`]: the wire contract, generated from `proto/`
 //! - [`api`]: the gRPC services: messages to commands, outcomes to answers and errors
 //! - [`engine`]: gathers commands into batches, has each decided and committed, answers
@@ -10,9 +11,12 @@
 //! - [`clock`]: time and randomness, handed in
 
 pub mod api;
+pub mod cli;
 pub mod clock;
+pub mod config;
 pub mod engine;
 pub mod ledger;
 pub mod pb;
 pub mod server;
 pub mod store;
+pub mod telemetry;

@@ -1,39 +1,21 @@
 //! The way into the engine: cheap to clone, and all that handlers see of it.
 
-use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::Arc;
 
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use super::answer::Answer;
 use super::error::logged;
 use super::queue::Sender;
 use super::reads::Balances;
 use super::{EngineError, Options};
-use crate::ledger::decide::{Done, Outcome};
-use crate::ledger::{
-    Batch, Command, Entry, EntryRange, Limits, Micros, Rejection, Submission, Task, Text, User, UserId, Work,
-};
+use crate::ledger::{Batch, Command, Entry, Limits, Micros, Rejection, Submission, Text, User, UserId, Work};
 use crate::store::{
     EntryQuery, FinancialQuery, FinancialTransaction, Page, PastBalance, PointsDetail, PointsQuery, Reader,
     StoreError, TaskQuery, TaskRecord, UserCursor,
 };
-
-/// The answer to a command that was done, now or before.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Answer {
-    /// The task as it is now, for commands that name one.
-    pub task: Option<Arc<Task>>,
-    /// The entries the command wrote; of a replay, those the original wrote.
-    pub entries: Vec<Arc<Entry>>,
-    /// The user's figures as they are now.
-    pub user: User,
-    /// It had been done before.
-    pub replayed: bool,
-    /// It came too late to change its task.
-    pub late: bool,
-}
 
 /// The way into a running engine.
 #[derive(Clone)]
@@ -87,9 +69,7 @@ impl Handle {
     ) -> Result<Answer, EngineError> {
         let submission = self.check(command, request_id, actor)?;
         let lane = self.lane_of(&submission);
-        let mut outcomes = lane.submit(Work::One(submission), deadline).await?;
-        let outcome = outcomes.pop().ok_or(EngineError::Internal)?;
-        let mut answers = self.with_earlier_entries(vec![outcome]).await?;
+        let mut answers = lane.submit(Work::One(submission), deadline).await?;
         Ok(answers.pop().ok_or(EngineError::Internal)??)
     }
 
@@ -116,8 +96,7 @@ impl Handle {
             return Ok(items.into_iter().filter_map(Result::err).map(Err).collect());
         };
         let lane = self.lane_of(first);
-        let outcomes = lane.submit(Work::Batch(Batch { atomic, items }), deadline).await?;
-        self.with_earlier_entries(outcomes).await
+        lane.submit(Work::Batch(Batch { atomic, items }), deadline).await
     }
 
     /// A user's figures now; `None` if there is no such user. Concurrent calls share a statement.
@@ -222,42 +201,6 @@ impl Handle {
         // The remainder is below the number of lanes, of which there is at least one.
         &self.lanes[usize::try_from(key % self.lanes.len() as u64).unwrap_or_default()]
     }
-
-    /// Replays are answered with the entries the original wrote. The ledger is append-only: read after the commit,
-    /// they are what they were.
-    async fn with_earlier_entries(
-        &self,
-        outcomes: Vec<Outcome>,
-    ) -> Result<Vec<Result<Answer, Rejection>>, EngineError> {
-        let ranges: Vec<(UserId, EntryRange)> = outcomes.iter().flatten().filter_map(earlier_range).collect();
-        let mut entries = BTreeMap::new();
-        if !ranges.is_empty() {
-            // The batch is committed: that its answer cannot be told does not mean that nothing was done.
-            let earlier =
-                read(self.reader.entries(&ranges)).await.map_err(|_| EngineError::OutcomeUnknown)?;
-            for entry in earlier {
-                entries.insert((entry.user_id, entry.user_seq), Arc::new(entry));
-            }
-        }
-        let answer = |done: Done| {
-            let earlier = earlier_range(&done);
-            let Done { task, entries: mut written, user, replayed, late, .. } = done;
-            if let Some((user_id, range)) = earlier {
-                let seqs = range.first_seq..range.first_seq.saturating_add(range.count.into());
-                written.extend(
-                    entries
-                        .range((user_id, seqs.start)..(user_id, seqs.end))
-                        .map(|(_, entry)| Arc::clone(entry)),
-                );
-            }
-            Answer { task, entries: written, user, replayed, late }
-        };
-        Ok(outcomes.into_iter().map(|outcome| outcome.map(answer)).collect())
-    }
-}
-
-fn earlier_range(done: &Done) -> Option<(UserId, EntryRange)> {
-    done.earlier_entries.map(|range| (done.user.user_id, range))
 }
 
 async fn read<T>(answer: impl Future<Output = Result<T, StoreError>>) -> Result<T, EngineError> {

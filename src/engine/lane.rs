@@ -17,6 +17,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::answer::Answering;
 use super::error::logged;
 use super::queue::{Job, Receiver};
 use super::{EngineError, Options};
@@ -37,6 +38,7 @@ pub(super) struct Lane {
     reader: Arc<dyn Reader>,
     ids: Arc<dyn Ids>,
     options: Arc<Options>,
+    answering: Answering,
     next_prune: Instant,
 }
 
@@ -54,8 +56,9 @@ impl Lane {
         reader: Arc<dyn Reader>,
         ids: Arc<dyn Ids>,
         options: Arc<Options>,
+        answering: Answering,
     ) -> Self {
-        Self { writer, reader, ids, options, next_prune: Instant::now() + PRUNE_EVERY }
+        Self { writer, reader, ids, options, answering, next_prune: Instant::now() + PRUNE_EVERY }
     }
 
     /// Works until the queue is closed and empty.
@@ -90,10 +93,15 @@ impl Lane {
             return;
         }
         match self.transact(&jobs).await {
-            Ended::Done(outcomes) => answer_all(jobs, outcomes),
+            Ended::Done(outcomes) => self.answer(jobs, outcomes),
             Ended::Failed(error) => jobs.into_iter().for_each(|job| job.answer(Err(error.clone()))),
             Ended::Poisoned => self.serve_one_by_one(jobs).await,
         }
+    }
+
+    fn answer(&self, jobs: Vec<Job>, outcomes: Vec<Vec<Outcome>>) {
+        debug_assert_eq!(jobs.len(), outcomes.len(), "each work has its outcomes");
+        self.answering.answer(jobs.into_iter().zip(outcomes));
     }
 
     async fn serve_one_by_one(&mut self, jobs: Vec<Job>) {
@@ -101,11 +109,11 @@ impl Lane {
             let alone = [job];
             let ended = self.transact(&alone).await;
             let [job] = alone;
-            job.answer(match ended {
-                Ended::Done(mut outcomes) => outcomes.pop().ok_or(EngineError::Internal),
-                Ended::Failed(error) => Err(error),
-                Ended::Poisoned => Err(EngineError::Internal),
-            });
+            match ended {
+                Ended::Done(outcomes) => self.answer(vec![job], outcomes),
+                Ended::Failed(error) => job.answer(Err(error)),
+                Ended::Poisoned => job.answer(Err(EngineError::Internal)),
+            }
         }
     }
 
@@ -282,12 +290,5 @@ fn unresolved_task(work: &Work) -> Option<&Text> {
     match work {
         Work::One(submission) if submission.command.user_id() == UNRESOLVED => submission.command.task_id(),
         Work::One(_) | Work::Batch(_) => None,
-    }
-}
-
-fn answer_all(jobs: Vec<Job>, outcomes: Vec<Vec<Outcome>>) {
-    debug_assert_eq!(jobs.len(), outcomes.len(), "each work has its outcomes");
-    for (job, outcomes) in jobs.into_iter().zip(outcomes) {
-        job.answer(Ok(outcomes));
     }
 }

@@ -3,14 +3,15 @@
 //! The phases of a command:
 //!
 //! 1. [`Handle`] checks it against the limits and queues it: a full queue answers at once, nobody waits to wait;
-//! 2. a [`lane`] takes whatever is waiting as one batch, never waiting for more;
+//! 2. a lane takes whatever is waiting as one batch, never waiting for more;
 //! 3. the batch's tasks are resolved to their users, and its footprint is drawn up;
 //! 4. the store locks, reads, has [`crate::ledger::decide()`] judge, writes and commits; a conflict is decided again,
 //!    an unknown outcome is resolved;
-//! 5. every caller gets the outcome of its own items; replays read the original's entries first.
+//! 5. every caller gets the outcome of its own items ([`Answer`]); replays read the original's entries first.
 //!
 //! While one batch commits, the next gathers. A caller that goes away cancels nothing: its command runs to its end.
 
+mod answer;
 mod error;
 mod expiry;
 mod handle;
@@ -32,8 +33,9 @@ use crate::store::Store;
 
 /// The queries and rows of reads: those who speak to the [`Handle`] need not know the store.
 pub use crate::store::rows;
+pub use answer::Answer;
 pub use error::EngineError;
-pub use handle::{Answer, Handle};
+pub use handle::Handle;
 pub use verify::{Disagreement, Verification, verify};
 
 /// How the engine works. Every bound is enforced.
@@ -100,12 +102,14 @@ impl Engine {
 
         let lanes = (0..options.lanes.max(1))
             .map(|_| {
+                let answering = answer::Answering::new(Arc::clone(&reader), tasks.clone());
                 let (sender, receiver) = queue::channel(options.queue_items, options.queue_bytes);
                 let lane = lane::Lane::new(
                     store.writer(),
                     Arc::clone(&reader),
                     Arc::clone(&ids),
                     Arc::clone(&options),
+                    answering,
                 );
                 tasks.spawn(lane.run(receiver, closing.clone()));
                 sender

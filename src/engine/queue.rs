@@ -7,20 +7,20 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::time::Instant;
 
 use super::EngineError;
+use super::answer::Answers;
 use crate::ledger::Work;
-use crate::ledger::decide::Outcome;
 
 /// One caller's work, and where its answer goes.
 pub(super) struct Job {
     pub(super) work: Work,
     pub(super) deadline: Option<Instant>,
-    reply: oneshot::Sender<Result<Vec<Outcome>, EngineError>>,
+    reply: oneshot::Sender<Result<Answers, EngineError>>,
     /// Held until the job is answered.
     _bytes: OwnedSemaphorePermit,
 }
 
 impl Job {
-    pub(super) fn answer(self, answer: Result<Vec<Outcome>, EngineError>) {
+    pub(super) fn answer(self, answer: Result<Answers, EngineError>) {
         // A caller that went away has nobody to tell; what was stored stays stored.
         let _ = self.reply.send(answer);
     }
@@ -50,11 +50,7 @@ pub(super) fn channel(items: usize, bytes: usize) -> (Sender, Receiver) {
 
 impl Sender {
     /// Queues the work and waits for its answer. Dropping this future does not take the work back.
-    pub(super) async fn submit(
-        &self,
-        work: Work,
-        deadline: Option<Instant>,
-    ) -> Result<Vec<Outcome>, EngineError> {
+    pub(super) async fn submit(&self, work: Work, deadline: Option<Instant>) -> Result<Answers, EngineError> {
         let overloaded = || EngineError::Overloaded { retry_after: Duration::from_millis(100) };
         let weight: usize = work.submissions().map(|submission| submission.command.weight_bytes()).sum();
         let weight = u32::try_from(weight).unwrap_or(u32::MAX).min(self.capacity_bytes);

@@ -13,7 +13,6 @@ on_both_stores!(
     an_oversized_message_is_refused_and_the_connection_stays_usable,
     what_a_later_version_builds_is_refused_and_not_ignored,
     users_who_do_not_exist_are_not_found,
-    a_deadline_that_has_passed_is_deadline_exceeded,
 );
 
 async fn malformed_charges_name_every_field_at_fault_and_change_nothing(mut scrip: Scrip) {
@@ -120,12 +119,4 @@ async fn users_who_do_not_exist_are_not_found(mut scrip: Scrip) {
     let debit = pb::DebitRequest { request_id: "d".into(), user_id: 7, amount: 1, ..Default::default() };
     refused(scrip.billing.debit(debit).await, Code::NotFound, "USER_NOT_FOUND");
     assert!(scrip.entries(7).await.is_empty());
-}
-
-async fn a_deadline_that_has_passed_is_deadline_exceeded(mut scrip: Scrip) {
-    scrip.with_points(7, 100).await;
-    let mut request = tonic::Request::new(charge(7, "job", 1));
-    request.metadata_mut().insert("grpc-timeout", "0n".parse().unwrap());
-    let status = scrip.billing.charge(request).await.expect_err("no time is left");
-    assert_eq!(status.code(), Code::DeadlineExceeded, "{status:?}");
 }

@@ -1,0 +1,34 @@
+//! `scrip migrate`: prepares a database ahead of the servers that will use it.
+
+use std::process::ExitCode;
+
+use clap::Args;
+
+use super::failure::Failure;
+use super::output::Out;
+use super::session;
+use crate::config::DatabaseArgs;
+
+/// Create the database's tables, or bring them up to date
+///
+/// `serve` does this by itself; run it apart where the server's database role may not create tables, or before a
+/// rollout. Running it again changes nothing. A database that holds somebody else's ts_* tables, or that a newer
+/// scrip has migrated beyond what this one can live with, is refused and left as it is.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    scrip migrate\n  \
+    SCRIP_DATABASE_URL=postgres://scrip_owner@db/scrip scrip migrate")]
+pub(super) struct MigrateArgs {
+    #[command(flatten)]
+    database: DatabaseArgs,
+}
+
+pub(super) async fn run(args: MigrateArgs, out: &mut Out) -> Result<ExitCode, Failure> {
+    let migrated = session::migrate(&args.database.database_url).await?;
+    for name in &migrated.applied {
+        out.line(format!("applied {name}"))?;
+    }
+    let state = if migrated.applied.is_empty() { "already up to date" } else { "ready" };
+    out.line(format!("{}: {state}, at schema {}", migrated.database, migrated.version))?;
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,17 @@
+//! What the server serves: the services of the API, health, and reflection of both.
+
+use tonic::service::Routes;
+
+use crate::api;
+use crate::engine::Handle;
+use crate::pb;
+use crate::server::{Health, MAX_MESSAGE_BYTES, add_reflection};
+
+/// The routes, and the handle by which health is told.
+pub(super) async fn routes(handle: &Handle) -> Result<(Routes, Health), String> {
+    let options = api::Options { max_message_bytes: MAX_MESSAGE_BYTES };
+    let (health, health_service) = Health::new(&api::SERVICES).await;
+    let routes = api::routes(handle.clone(), options).add_service(health_service);
+    let routes = add_reflection(routes, &[pb::DESCRIPTOR_SET]).map_err(|error| error.to_string())?;
+    Ok((routes, health))
+}

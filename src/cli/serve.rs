@@ -1,0 +1,206 @@
+//! `scrip serve`: the service, from its options to its last answer.
+//!
+//! The phases:
+//!
+//! 1. options are checked against each other, before anything is touched;
+//! 2. the address is taken: a second server on one port stops here and leaves the database alone;
+//! 3. the store is opened and migrated, the engine started, health follows the store;
+//! 4. where it listens is said on stdout, and how to try it;
+//! 5. it serves until SIGTERM or SIGINT;
+//! 6. the server drains, then the engine, within the drain's time; what was cut is said.
+
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Args;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+use super::failure::Failure;
+use super::output::Out;
+use super::remote::reachable;
+use super::routes::routes;
+use super::session::{Prepare, open};
+use crate::clock::System;
+use crate::config::{
+    DatabaseArgs, DatabaseUrl, EngineArgs, LimitArgs, ListenArgs, MigrateArgs, Scheme, ServerArgs,
+};
+use crate::engine::{self, Engine};
+use crate::server::{self, Health, ServerOptions, Shutdown};
+
+/// What the engine gets for its last commit even if the connections took all of the drain's time: cut short, its
+/// callers would have to find out whether it was stored.
+const LAST_COMMIT: Duration = Duration::from_secs(2);
+
+/// Run the billing service
+///
+/// Listens for gRPC: BillingService and TaskService, with standard health and reflection. Creates and migrates its
+/// database at start. SIGTERM or SIGINT stops it: what was accepted is answered, within --drain-timeout; a second
+/// signal cuts what is left.
+///
+/// Prints `listening on IP:PORT` as its first line, then its database, then three grpcurl calls to try. Logs go to
+/// stderr.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    scrip serve\n  \
+    scrip serve --listen 0.0.0.0:50051 --database-url sqlite:///var/lib/scrip/scrip.db\n  \
+    SCRIP_DATABASE_URL=postgres://scrip:secret@db/scrip scrip serve --no-migrate\n  \
+    scrip serve --config /etc/scrip.toml")]
+pub(super) struct ServeArgs {
+    #[command(flatten)]
+    database: DatabaseArgs,
+    #[command(flatten)]
+    listen: ListenArgs,
+    #[command(flatten)]
+    migrate: MigrateArgs,
+    #[command(flatten)]
+    engine: EngineArgs,
+    #[command(flatten)]
+    limits: LimitArgs,
+    #[command(flatten)]
+    server: ServerArgs,
+}
+
+impl ServeArgs {
+    fn engine_options(&self, database: &DatabaseUrl) -> Result<engine::Options, String> {
+        if self.engine.lanes > 1 && database.scheme()? == Scheme::Sqlite {
+            return Err(
+                "lanes must be 1 with SQLite, which has one writer; several need PostgreSQL".to_owned()
+            );
+        }
+        Ok(self.engine.options(self.limits.limits()?))
+    }
+}
+
+pub(super) async fn run(args: ServeArgs, out: &mut Out) -> Result<ExitCode, Failure> {
+    let database = &args.database.database_url;
+    let engine_options = args.engine_options(database).map_err(Failure::CouldNotRun)?;
+    let server_options = args.server.options().map_err(Failure::CouldNotRun)?;
+
+    let listener =
+        server::bind(args.listen.listen).await.map_err(|error| Failure::could_not_run(error.to_string()))?;
+    let prepare = if args.migrate.no_migrate { Prepare::Nothing } else { Prepare::Migrate };
+    let store = open(database, prepare).await?;
+    let engine = Engine::start(&*store, System::ids(), engine_options);
+    let ended = serve(listener, &engine, server_options, &store.describe(), out).await;
+    let (report, drain_timeout) = match ended {
+        Ok(ended) => ended,
+        Err(failure) => {
+            let _ = tokio::time::timeout(LAST_COMMIT, engine.drain()).await;
+            return Err(failure);
+        }
+    };
+
+    let left = drain_timeout.saturating_sub(report.took).max(LAST_COMMIT);
+    let is_drained = tokio::time::timeout(left, engine.drain()).await.is_ok();
+    // Whoever watched stdout may be gone by now; that does not turn an orderly stop into a failure.
+    let _ = out.line(farewell(report.connections_cut, is_drained));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Serves until a signal, and until the connections are drained.
+async fn serve(
+    listener: TcpListener,
+    engine: &Engine,
+    options: ServerOptions,
+    database: &str,
+    out: &mut Out,
+) -> Result<(server::DrainReport, Duration), Failure> {
+    let shutdown = Shutdown::new();
+    let signals = server::watch_signals(shutdown.clone())
+        .map_err(|error| Failure::CouldNotRun(format!("signals cannot be listened for: {error}")))?;
+    let handle = engine.handle();
+    let (routes, health) = routes(&handle).await.map_err(Failure::CouldNotRun)?;
+    health.set_serving(*handle.store_up().borrow()).await;
+    let follower = tokio::spawn(follow_store(handle.store_up(), health.clone()));
+
+    let bound = listener
+        .local_addr()
+        .map_err(|error| Failure::CouldNotRun(format!("the listening address is not known: {error}")))?;
+    tracing::info!(%bound, database, version = env!("CARGO_PKG_VERSION"), "serving");
+    // Somebody may start it with stdout closed: it serves all the same.
+    let _ = announce(out, bound, database);
+    let drain_timeout = options.drain_timeout;
+    let served = server::serve(listener, routes, options, health, shutdown).await;
+    follower.abort();
+    signals.abort();
+    served.map(|report| (report, drain_timeout)).map_err(|refused| Failure::CouldNotRun(refused.to_string()))
+}
+
+/// Health says what the engine's probe of the database says.
+async fn follow_store(mut store_up: watch::Receiver<bool>, health: Health) {
+    loop {
+        let is_up = *store_up.borrow_and_update();
+        health.set_serving(is_up).await;
+        if store_up.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+/// The first line is for programs that started this one; the rest is for people.
+fn announce(out: &mut Out, bound: SocketAddr, database: &str) -> std::io::Result<()> {
+    out.line(format!("listening on {bound}"))?;
+    out.line(format!("database: {database}"))?;
+    out.line("")?;
+    out.line(out.paint().dim("# try it: credit user 1, charge a task, look at the balance"))?;
+    for line in examples(reachable(bound)) {
+        out.line(line)?;
+    }
+    out.line("")
+}
+
+/// Three calls that work as printed, in this order, and again: each is a replay the second time.
+fn examples(address: SocketAddr) -> [String; 3] {
+    let call = |method: &str, json: &str| {
+        format!("grpcurl -plaintext -d '{json}' {address} scrip.v1.BillingService/{method}")
+    };
+    [
+        call(
+            "Credit",
+            r#"{"request_id":"first-credit","user_id":1,"amount":1000,"purse":"PURSE_POINTS","source_type":"SOURCE_TYPE_RECHARGE"}"#,
+        ),
+        call(
+            "Charge",
+            r#"{"user_id":1,"task_id":"first-task","amount":30,"app_name":"fal-ai/flux/schnell"}"#,
+        ),
+        call("GetBalance", r#"{"user_id":1}"#),
+    ]
+}
+
+fn farewell(connections_cut: usize, is_drained: bool) -> String {
+    let mut cut = Vec::new();
+    match connections_cut {
+        0 => {}
+        1 => cut.push("1 connection was cut".to_owned()),
+        many => cut.push(format!("{many} connections were cut")),
+    }
+    if !is_drained {
+        cut.push("commands still in the engine were not waited for".to_owned());
+    }
+    if cut.is_empty() { "stopped".to_owned() } else { format!("stopped: {}", cut.join("; ")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_farewell_says_what_was_cut() {
+        assert_eq!(farewell(0, true), "stopped");
+        assert_eq!(farewell(1, true), "stopped: 1 connection was cut");
+        let worst = "stopped: 3 connections were cut; commands still in the engine were not waited for";
+        assert_eq!(farewell(3, false), worst);
+    }
+
+    #[test]
+    fn the_examples_are_quoted_for_a_shell() {
+        for line in examples("127.0.0.1:7".parse().unwrap()) {
+            assert_eq!(line.matches('\'').count(), 2, "{line}");
+            let json = line.split('\'').nth(1).unwrap();
+            serde_json::from_str::<serde_json::Value>(json).unwrap();
+            assert!(line.contains(" 127.0.0.1:7 scrip.v1.BillingService/"), "{line}");
+        }
+    }
+}

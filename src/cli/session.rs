@@ -1,0 +1,119 @@
+//! From a database URL to an open ledger, and one command through the engine.
+//!
+//! An operator's command runs the same engine as the server, in its own process: the same checks, the same commit,
+//! the same refusals. Beside a running server the two meet only in the database, as two replicas would.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::failure::Failure;
+use crate::clock::System;
+use crate::config::{DatabaseUrl, Scheme};
+use crate::engine::{Answer, Engine, Options};
+use crate::ledger::{Command, Text};
+use crate::store::{Store, StoreError, postgres, sqlite};
+
+/// Who is written as the actor of an operator's commands.
+const ACTOR: &str = "cli";
+
+/// How long an ended command waits for what the engine still does in the background.
+const LEAVING: Duration = Duration::from_secs(5);
+
+/// What may be done to a database that is not ready.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Prepare {
+    /// Create and migrate it.
+    Migrate,
+    /// Refuse it.
+    Nothing,
+}
+
+/// What a migration did.
+#[derive(Debug)]
+pub(super) struct Migrated {
+    /// The migrations that were applied, such as `0001_ledger`.
+    pub(super) applied: Vec<String>,
+    /// The newest migration in the database now.
+    pub(super) version: i32,
+    /// The database, without secrets.
+    pub(super) database: String,
+}
+
+/// Opens the store that the URL names.
+pub(super) async fn open(url: &DatabaseUrl, prepare: Prepare) -> Result<Arc<dyn Store>, Failure> {
+    let migrate = prepare == Prepare::Migrate;
+    Ok(match url.scheme().map_err(Failure::CouldNotRun)? {
+        Scheme::Sqlite => {
+            let options = sqlite::Options { migrate, ..sqlite::Options::new(System::clock()) };
+            sqlite::open(url.expose(), options).await?
+        }
+        Scheme::Postgres => {
+            let options = postgres::Options { migrate, ..postgres::Options::default() };
+            postgres::open(url.expose(), options).await.map_err(|error| unreachable(url, error))?
+        }
+    })
+}
+
+/// Creates or migrates the database that the URL names.
+pub(super) async fn migrate(url: &DatabaseUrl) -> Result<Migrated, Failure> {
+    let (applied, version) = match url.scheme().map_err(Failure::CouldNotRun)? {
+        Scheme::Sqlite => {
+            let report = sqlite::migrate(url.expose(), &sqlite::Options::new(System::clock())).await?;
+            (report.applied, report.version)
+        }
+        Scheme::Postgres => {
+            let report = postgres::migrate(url.expose(), &postgres::Options::default()).await;
+            let report = report.map_err(|error| unreachable(url, error))?;
+            (report.applied, report.version)
+        }
+    };
+    // Opened as a server would: it is said to be ready only if it is.
+    let database = open(url, Prepare::Nothing).await?.describe();
+    Ok(Migrated { applied, version, database })
+}
+
+/// A server that does not answer is named: it may well not be the one that was meant.
+fn unreachable(url: &DatabaseUrl, error: StoreError) -> Failure {
+    let is_away = matches!(error, StoreError::Unavailable { .. });
+    match Failure::from(error) {
+        Failure::CouldNotRun(_) if is_away => Failure::CouldNotRun(format!(
+            "the database {url} does not answer: check that it runs and that the address is right (--log debug shows \
+             the cause)"
+        )),
+        other => other,
+    }
+}
+
+/// An engine for one operator's command.
+pub(super) struct Session {
+    engine: Engine,
+    actor: Text,
+}
+
+impl Session {
+    pub(super) fn start(store: &dyn Store) -> Self {
+        let engine = Engine::start(store, System::ids(), Options::default());
+        Self { engine, actor: Text::from(ACTOR) }
+    }
+
+    /// Has one command decided and stored.
+    pub(super) async fn submit(&self, command: Command, request_id: &str) -> Result<Answer, Failure> {
+        Ok(self.engine.handle().submit(command, request_id, &self.actor, None).await?)
+    }
+
+    /// Ends the engine. What was answered is stored; nothing is lost if this takes too long.
+    pub(super) async fn end(self) {
+        if tokio::time::timeout(LEAVING, self.engine.drain()).await.is_err() {
+            tracing::warn!("the engine did not end in time");
+        }
+    }
+}
+
+/// Opens the ledger and has one command decided and stored.
+pub(super) async fn submit(url: &DatabaseUrl, command: Command, request_id: &str) -> Result<Answer, Failure> {
+    let store = open(url, Prepare::Nothing).await?;
+    let session = Session::start(&*store);
+    let answer = session.submit(command, request_id).await;
+    session.end().await;
+    answer
+}
