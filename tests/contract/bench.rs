@@ -56,6 +56,15 @@ impl Bench {
         Some(Bench::of(store, Some(clock), None))
     }
 
+    pub(crate) async fn sqlite() -> Option<Bench> {
+        let clock = TestClock::at(START);
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let url = format!("sqlite://{}", directory.path().join("scrip.db").display());
+        let options = scrip::store::sqlite::Options::new(Arc::clone(&clock) as Arc<dyn Clock>);
+        let store = scrip::store::sqlite::open(&url, options).await.expect("a new file opens");
+        Some(Bench::of(store, Some(clock), Some(directory)))
+    }
+
     pub(crate) async fn postgres() -> Option<Bench> {
         let url = postgres::shared()?.fresh_database().await;
         let options = scrip::store::postgres::Options { migrate: true, ..Default::default() };

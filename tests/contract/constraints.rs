@@ -39,7 +39,7 @@ fn user(plan: &mut Plan, change: impl Fn(&mut User)) {
 
 type Broken = (&'static str, Work, fn(&mut Plan));
 
-/// Each rule, and a plan that would break it.
+/// Each rule of both dialects, and a plan that would break it. (Only PostgreSQL knows the widths of its columns.)
 fn broken() -> Vec<Broken> {
     let charged = || one("", charge("new", 10));
     let refunded = || one("refund", refund("t", 5));
@@ -82,12 +82,6 @@ fn broken() -> Vec<Broken> {
         ("a cost is not negative", charged(), |plan| {
             task(plan, |task| task.reported_cost_nano_usd = Some(-1))
         }),
-        ("an id fits its column", charged(), |plan| {
-            task(plan, |task| task.app_name = "x".repeat(151).into())
-        }),
-        ("a title fits its column", charged(), |plan| {
-            entry(plan, |entry| entry.title = "图".repeat(256).into())
-        }),
         ("attempts begin at 1", one("", start("t", "o")), |plan| plan.attempts[0].attempt = 0),
         ("an attempt is not there twice", one("", start("t", "o")), |plan| {
             plan.attempts.push(plan.attempts[0].clone());
@@ -100,7 +94,7 @@ pub(crate) async fn the_tables_refuse_what_no_plan_may_write(bench: &mut Bench) 
     bench.ok(charge("t", 10)).await;
     let before = bench.stored().await;
     for (rule, work, change) in broken() {
-        let transacted = changed(bench, &[work.clone()], change).await;
+        let transacted = changed(bench, std::slice::from_ref(&work), change).await;
         assert!(is_bug(&transacted), "{rule}: {transacted:?}");
         assert_eq!(bench.stored().await, before, "{rule}: nothing is written");
     }
@@ -123,7 +117,7 @@ pub(crate) async fn an_update_of_a_row_that_is_not_there_is_refused(bench: &mut 
     let tasks: fn(&mut Plan) = |plan| task(plan, |task| task.task_id = "nowhere".into());
     let owners: fn(&mut Plan) = |plan| task(plan, |task| task.user_id = 99);
     let one_of_two: fn(&mut Plan) = |plan| {
-        let mut other = plan.users[0].clone();
+        let mut other = plan.users[0];
         other.1.user_id = 99;
         plan.users.push(other);
     };

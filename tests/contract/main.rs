@@ -7,6 +7,7 @@
 mod bench;
 mod concurrency;
 mod constraints;
+mod faults;
 mod history;
 mod lists;
 mod replays;
@@ -106,13 +107,28 @@ macro_rules! contract_suite {
                 }
                 history {
                     random_histories_are_stored_as_they_were_decided,
-                    random_histories_come_out_as_in_memory,
                 }
             }
         }
     };
 }
 
+/// Stamps the comparison of seeded random histories with those in memory.
+macro_rules! same_as_in_memory {
+    ($($backend:ident),+) => {
+        mod same_as_in_memory {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+            async fn $backend() {
+                let Some(mut bench) = crate::bench::Bench::$backend().await else { return };
+                crate::history::random_histories_come_out_as_in_memory(&mut bench).await;
+                bench.finish().await;
+            })+
+        }
+    };
+}
+
 contract_suite!(model);
-// contract_suite!(sqlite);
+contract_suite!(sqlite);
 contract_suite!(postgres);
+
+same_as_in_memory!(sqlite, postgres);
