@@ -17,6 +17,7 @@ use scrip::ledger::{Footprint, Micros, Plan};
 use scrip::store::{Decide, Failure, Reader, Run, Store, StoreError, Transacted, Writer};
 use uuid::Uuid;
 
+#[allow(unused_imports, reason = "what one test crate leaves unused another needs")]
 pub use faults::{End, Fault, Faults, Gate, Seen, Trouble};
 
 #[path = "world.rs"]
@@ -69,6 +70,13 @@ impl Model {
     pub fn new(clock: Arc<dyn Clock>) -> Self {
         let (tables, lock) = (Mutex::default(), tokio::sync::Mutex::default());
         Self(Arc::new(Shared { clock, tables, lock, faults: Faults::default() }))
+    }
+
+    /// A store that holds this already.
+    pub fn holding(clock: Arc<dyn Clock>, world: World) -> Self {
+        let model = Self::new(clock);
+        model.0.tables().world = world;
+        model
     }
 
     /// What batches and reads meet, and what they were seen to do.
@@ -182,7 +190,7 @@ impl Writer for ModelWriter {
             let first_kept = Uuid::from_u128(millis << 80);
             let mut tables = self.0.tables();
             let old: Vec<Uuid> = tables.commits.range(..first_kept).take(limit as usize).copied().collect();
-            old.iter().for_each(|id| drop(tables.commits.remove(id)));
+            tables.commits.retain(|id| !old.contains(id));
             Ok(old.len() as u64)
         })
     }

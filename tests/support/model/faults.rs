@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! model.faults().script([Fault::unknown_committed(), Fault::as_usual().held_by(&gate)]);
-//! model.faults().from_now_on(Fault::not_committed(Trouble::Full));   // once the script is over
+//! model.faults().always(Fault::not_committed(Trouble::Full));   // once the script is over
 //! model.faults().fail_reads(Some(Trouble::Unavailable));
 //! ```
 
@@ -197,7 +197,7 @@ impl Faults {
     }
 
     /// Every batch past the script meets this.
-    pub fn from_now_on(&self, fault: Fault) {
+    pub fn always(&self, fault: Fault) {
         self.lock().always = Some(fault);
     }
 

@@ -144,7 +144,9 @@ fn due(world: &World, now: Micros, limit: u32) -> Vec<(UserId, Text)> {
         .tasks()
         .values()
         .filter(|row| row.task.hold_state == Some(HoldState::Open))
-        .filter_map(|row| Some((row.task.hold_expire_time?, row.task.user_id, Text::clone(&row.task.task_id))))
+        .filter_map(|row| {
+            Some((row.task.hold_expire_time?, row.task.user_id, Text::clone(&row.task.task_id)))
+        })
         .filter(|(expiry, ..)| *expiry <= now)
         .collect();
     due.sort();
@@ -164,7 +166,9 @@ impl Reader for ModelReader {
     }
 
     fn users<'a>(&'a self, user_ids: &'a [UserId]) -> Answer<'a, Vec<User>> {
-        self.answer(|world| world.users().values().filter(|user| user_ids.contains(&user.user_id)).copied().collect())
+        self.answer(|world| {
+            world.users().values().filter(|user| user_ids.contains(&user.user_id)).copied().collect()
+        })
     }
 
     fn past_balance(&self, user_id: UserId, at: Micros) -> Answer<'_, Option<PastBalance>> {
@@ -287,7 +291,8 @@ fn ready<'a, T: Send + 'a>(answer: T) -> Answer<'a, T> {
 
 impl AuditSnapshot for ModelSnapshot {
     fn estimate(&mut self) -> Answer<'_, u64> {
-        let rows = self.0.users().len() + self.0.entries().len() + self.0.tasks().len() + self.0.requests().len();
+        let rows =
+            self.0.users().len() + self.0.entries().len() + self.0.tasks().len() + self.0.requests().len();
         ready(rows as u64)
     }
 
