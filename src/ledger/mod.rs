@@ -10,7 +10,7 @@
 //! | check | [`submission`] | a caller's command becomes a [`Submission`]: limits held, content fingerprinted |
 //! | footprint | [`footprint`] | which users, tasks and request ids the batch touches, sorted |
 //! | snapshot | the store | those rows, read under the users' locks, and one `now` |
-//! | decide | [`decide`] | each item in order: idempotency first, then state, then balance |
+//! | decide | [`decide`](mod@decide) | each item in order: idempotency first, then state, then balance |
 //! | plan | [`plan`] | the rows to write, as data; the store writes them in one commit |
 //!
 //! A refusal is a value ([`Rejection`]), never an error path, and leaves no trace but its frozen outcome.

@@ -8,8 +8,7 @@ use http::{HeaderMap, Response};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
-/// `ErrorInfo.domain` of every error of this API.
-const DOMAIN: &str = "scrip.v1";
+use crate::pb::{ERROR_DOMAIN, ErrorReason};
 
 /// How soon a call refused by a draining process may be tried again: the next process is already there or soon will be.
 const RETRY_AFTER_DRAIN: Duration = Duration::from_millis(500);
@@ -17,13 +16,13 @@ const RETRY_AFTER_DRAIN: Duration = Duration::from_millis(500);
 fn with_reason(
     code: Code,
     message: impl Into<String>,
-    reason: &str,
+    reason: ErrorReason,
     metadata: &[(&str, String)],
     mut details: ErrorDetails,
 ) -> Status {
     let metadata: HashMap<String, String> =
         metadata.iter().map(|(key, value)| ((*key).to_owned(), value.clone())).collect();
-    details.set_error_info(reason, DOMAIN, metadata);
+    details.set_error_info(reason.reason(), ERROR_DOMAIN, metadata);
     Status::with_error_details(code, message, details)
 }
 
@@ -33,7 +32,13 @@ pub(super) fn deadline_passed(asked: Duration) -> Status {
         "the call's deadline of {asked:?} has passed; what it asked for may still take effect, so repeat it with the same keys"
     );
     let metadata = [("deadline", format!("{asked:?}"))];
-    with_reason(Code::DeadlineExceeded, message, "DEADLINE_EXCEEDED", &metadata, ErrorDetails::new())
+    with_reason(
+        Code::DeadlineExceeded,
+        message,
+        ErrorReason::DeadlineExceeded,
+        &metadata,
+        ErrorDetails::new(),
+    )
 }
 
 /// The server's own maximum has passed before the client's deadline.
@@ -42,7 +47,13 @@ pub(super) fn server_limit_passed(limit: Duration) -> Status {
         "the server's limit of {limit:?} a call has passed; what it asked for may still take effect, so repeat it with the same keys"
     );
     let metadata = [("deadline", format!("{limit:?}"))];
-    with_reason(Code::DeadlineExceeded, message, "DEADLINE_EXCEEDED", &metadata, ErrorDetails::new())
+    with_reason(
+        Code::DeadlineExceeded,
+        message,
+        ErrorReason::DeadlineExceeded,
+        &metadata,
+        ErrorDetails::new(),
+    )
 }
 
 /// `grpc-timeout` is not what the protocol allows.
@@ -50,7 +61,13 @@ pub(super) fn malformed_timeout() -> Status {
     const RULE: &str = "must be 1 to 8 digits and one unit of H, M, S, m, u, n, given once";
     let details = ErrorDetails::with_bad_request_violation("grpc-timeout", RULE);
     let metadata = [("field", "grpc-timeout".to_owned())];
-    with_reason(Code::InvalidArgument, format!("grpc-timeout {RULE}"), "INVALID_FIELD", &metadata, details)
+    with_reason(
+        Code::InvalidArgument,
+        format!("grpc-timeout {RULE}"),
+        ErrorReason::InvalidField,
+        &metadata,
+        details,
+    )
 }
 
 /// A message is above what the service decodes.
@@ -62,19 +79,31 @@ pub(super) fn message_too_large(found_bytes: Option<u64>, limit_bytes: Option<u6
         metadata.push(("found_bytes", found.to_string()));
         metadata.push(("limit_bytes", limit.to_string()));
     }
-    with_reason(Code::ResourceExhausted, message, "MESSAGE_TOO_LARGE", &metadata, ErrorDetails::new())
+    with_reason(
+        Code::ResourceExhausted,
+        message,
+        ErrorReason::MessageTooLarge,
+        &metadata,
+        ErrorDetails::new(),
+    )
 }
 
 /// A bug of ours. What went wrong is in the log, never in the answer.
 pub(super) fn internal() -> Status {
     let message = "internal error; the server's log has the cause";
-    with_reason(Code::Internal, message, "INTERNAL", &[], ErrorDetails::new())
+    with_reason(Code::Internal, message, ErrorReason::Internal, &[], ErrorDetails::new())
 }
 
 /// An open stream ends because the process does.
 pub(super) fn shutting_down() -> Status {
     let details = ErrorDetails::with_retry_info(Some(RETRY_AFTER_DRAIN));
-    with_reason(Code::Unavailable, "the server is shutting down; try again", "SHUTTING_DOWN", &[], details)
+    with_reason(
+        Code::Unavailable,
+        "the server is shutting down; try again",
+        ErrorReason::ShuttingDown,
+        &[],
+        details,
+    )
 }
 
 /// A whole answer that is a status and nothing else ("trailers-only": all of it in the response's head).

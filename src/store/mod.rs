@@ -16,6 +16,7 @@
 //! | commit | durable; only then is anybody answered |
 
 mod error;
+mod migration;
 pub mod postgres;
 pub mod rows;
 pub mod sqlite;
@@ -28,6 +29,7 @@ use uuid::Uuid;
 use crate::ledger::{EntryRange, Footprint, Micros, Plan, Snapshot, Text, User, UserId};
 
 pub use error::{Failure, StoreError, Transacted};
+pub use migration::MigrationReport;
 pub use rows::{
     EntryQuery, FinancialQuery, FinancialTransaction, Page, PastBalance, PointsDetail, PointsQuery,
     StoredEntry, TaskQuery, TaskRecord, UserCursor,

@@ -40,6 +40,7 @@ pub(super) struct Target {
 impl Target {
     /// Reads the URL. Its own text is never repeated: it may hold a password.
     pub(super) fn new(url: &str, options: &Options) -> Result<Self, StoreError> {
+        check_parameters(url)?;
         let parsed = PgConnectOptions::from_str(url).map_err(|_| {
             StoreError::Refused(
                 "the database URL cannot be read: it must look like \
@@ -162,6 +163,44 @@ fn names_sslmode(url: &str) -> bool {
 }
 
 /// Whether what is sent stays on this machine.
+/// What may follow the `?` of a database URL.
+const PARAMETERS: [&str; 17] = [
+    "sslmode",
+    "ssl-mode",
+    "sslrootcert",
+    "ssl-root-cert",
+    "ssl-ca",
+    "sslcert",
+    "ssl-cert",
+    "sslkey",
+    "ssl-key",
+    "statement-cache-capacity",
+    "host",
+    "hostaddr",
+    "port",
+    "dbname",
+    "user",
+    "password",
+    "options",
+];
+
+/// Refuses a parameter that the driver would ignore: a mistyped `sslmode` must not mean "without". Its value may be a
+/// secret and is not repeated.
+fn check_parameters(url: &str) -> Result<(), StoreError> {
+    let query = url.split_once('?').map_or("", |(_, query)| query);
+    let names =
+        query.split('&').filter(|pair| !pair.is_empty()).map(|pair| pair.split('=').next().unwrap_or(pair));
+    let known =
+        |name: &str| PARAMETERS.contains(&name) || name == "application_name" || name.starts_with("options[");
+    match names.into_iter().find(|name| !known(name)) {
+        None => Ok(()),
+        Some(name) => Err(StoreError::Refused(format!(
+            "the database URL has a parameter that is not known: {name}. Known are {}",
+            PARAMETERS.join(", ")
+        ))),
+    }
+}
+
 fn is_local(options: &PgConnectOptions) -> bool {
     let host = options.get_host().trim_start_matches('[').trim_end_matches(']');
     options.get_socket().is_some()
@@ -176,6 +215,20 @@ mod tests {
 
     fn mode(url: &str) -> PgSslMode {
         Target::new(url, &Options::default()).expect("a URL").options.get_ssl_mode()
+    }
+
+    #[test]
+    fn an_unknown_parameter_is_refused_and_its_value_not_repeated() {
+        let url = "postgres://u@localhost/scrip?sslmod=verify-full&sslpassword=canary";
+        let Err(error) = Target::new(url, &Options::default()) else { panic!("it is refused") };
+        assert!(error.to_string().contains("sslmod."), "{error}");
+        let Err(error) = Target::new(&url.replace("sslmod=", "sslmode="), &Options::default()) else {
+            panic!("it is refused")
+        };
+        assert!(
+            error.to_string().contains("sslpassword") && !error.to_string().contains("canary"),
+            "{error}"
+        );
     }
 
     #[test]

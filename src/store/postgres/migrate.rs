@@ -7,33 +7,21 @@
 //!
 //! A database that lacks nothing is not written to, so a role without the right to create tables can serve it.
 
-use std::borrow::Cow;
 use std::time::Duration;
 
-use sqlx::migrate::{Migrate, MigrateError, Migration, MigrationType, Migrator};
-use sqlx::{Connection, PgConnection, SqlSafeStr};
+use sqlx::migrate::{Migrate, MigrateError};
+use sqlx::{Connection, PgConnection};
 
-use super::super::StoreError;
+use super::super::migration::migrator;
+use super::super::{MigrationReport, StoreError};
 use super::Options;
 use super::connect::Target;
 use super::error::store_error;
 use super::schema::{self, Applied};
 
-/// Where sqlx keeps what it has applied. Not under its usual name: that may be another program's.
-const TABLE: &str = "scrip_migrations";
-
 /// Number, name and SQL of each migration, ascending. Append-only, in step with those of SQLite.
 const MIGRATIONS: [(i32, &str, &str); 1] =
     [(1, "ledger", include_str!("../../../migrations/postgres/0001_ledger.sql"))];
-
-/// What a migration run did.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct MigrationReport {
-    /// The migrations that were applied, such as `0001_ledger`; empty if nothing was missing.
-    pub applied: Vec<String>,
-    /// The newest migration in the database now; newer than this binary's where a newer release has been here.
-    pub version: i32,
-}
 
 /// Brings the database at `url` to what this binary expects.
 ///
@@ -68,35 +56,15 @@ pub(super) async fn run(
     // While waiting for the lock another replica may have done it all.
     let before = schema::applied(connection, limit).await?;
     if !before.is_complete() {
-        migrator().run_direct(None, connection, false).await.map_err(migration_error)?;
+        migrator(&MIGRATIONS).run_direct(None, connection, false).await.map_err(migration_error)?;
     }
     let after = schema::applied(connection, limit).await?;
     connection.unlock().await.map_err(migration_error)?;
     Ok(report(&before, &after))
 }
 
-fn migrator() -> Migrator {
-    let migrations = MIGRATIONS
-        .iter()
-        .map(|(version, name, sql)| {
-            let sql = sql.into_sql_str();
-            Migration::new((*version).into(), Cow::Borrowed(*name), MigrationType::Simple, sql, false)
-        })
-        .collect();
-    let mut migrator = Migrator::with_migrations(migrations);
-    // Whether a newer database can be served is for scrip_schema to say.
-    migrator.set_ignore_missing(true).set_locking(false);
-    migrator.dangerous_set_table_name(TABLE);
-    migrator
-}
-
 fn report(before: &Applied, after: &Applied) -> MigrationReport {
-    let applied = MIGRATIONS
-        .iter()
-        .filter(|(version, _, _)| after.versions.contains(version) && !before.versions.contains(version))
-        .map(|(version, name, _)| format!("{version:04}_{name}"))
-        .collect();
-    MigrationReport { applied, version: after.newest() }
+    MigrationReport::new(&MIGRATIONS, &before.versions, &after.versions)
 }
 
 fn migration_error(error: MigrateError) -> StoreError {

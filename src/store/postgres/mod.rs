@@ -4,12 +4,12 @@
 //!
 //! | phase | where | refused here |
 //! |---|---|---|
-//! | connect | [`connect`] | no such database, login refused, no TLS where it is due |
-//! | who is there | [`schema`] | a server that is too old |
-//! | what is there | [`schema`] | foreign `ts_` tables; a schema that needs a newer scrip |
-//! | migrate | [`migrate`](mod@migrate) | a schema that is behind, if migrating was not asked for |
+//! | connect | `connect` | no such database, login refused, no TLS where it is due |
+//! | who is there | `schema` | a server that is too old |
+//! | what is there | `schema` | foreign `ts_` tables; a schema that needs a newer scrip |
+//! | migrate | `migrate` | a schema that is behind, if migrating was not asked for |
 //!
-//! Then writes go through a [`writer`], each on a connection of its own, and everything else through the [`reader`]'s
+//! Then writes go through a `writer`, each on a connection of its own, and everything else through the `reader`'s
 //! pool. All SQL is in `sql/`, one statement a file; a test prepares every one of them.
 
 mod audit;
@@ -33,7 +33,7 @@ use connect::Target;
 use reader::PostgresReader;
 use writer::PostgresWriter;
 
-pub use migrate::{MigrationReport, migrate};
+pub use migrate::migrate;
 
 /// How the store connects.
 #[derive(Clone, Debug)]

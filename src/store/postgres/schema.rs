@@ -5,6 +5,7 @@ use std::time::Duration;
 use sqlx::{PgConnection, Row};
 
 use super::super::StoreError;
+use super::super::migration::can_live_with;
 use super::error::{store_error, within};
 use super::migrate;
 
@@ -57,11 +58,6 @@ pub(super) struct Applied {
 }
 
 impl Applied {
-    /// The newest number; 0 before the first.
-    pub(super) fn newest(&self) -> i32 {
-        self.versions.last().copied().unwrap_or(0)
-    }
-
     /// Whether nothing that this binary brings is missing.
     pub(super) fn is_complete(&self) -> bool {
         migrate::versions().all(|version| self.versions.contains(&version))
@@ -102,35 +98,19 @@ fn foreign(tables: &[String]) -> StoreError {
 }
 
 fn check_binary(version: i32, oldest_binary: &str) -> Result<(), StoreError> {
-    let this = env!("CARGO_PKG_VERSION");
-    match (triple(oldest_binary), triple(this)) {
-        (Some(needed), Some(have)) if needed <= have => Ok(()),
-        _ => Err(StoreError::Refused(format!(
-            "the database was migrated to version {version}, which needs scrip {oldest_binary} or newer; this is \
-             {this}: start the newer release"
-        ))),
+    if can_live_with(oldest_binary) {
+        return Ok(());
     }
-}
-
-/// `1.2.3`; what follows a dash or plus is of no account here.
-fn triple(version: &str) -> Option<(u64, u64, u64)> {
-    let numbers = version.split(['-', '+']).next()?;
-    let mut parts = numbers.split('.').map(|part| part.parse().ok());
-    let triple = (parts.next()??, parts.next()??, parts.next()??);
-    parts.next().is_none().then_some(triple)
+    let this = env!("CARGO_PKG_VERSION");
+    Err(StoreError::Refused(format!(
+        "the database was migrated to version {version}, which needs scrip {oldest_binary} or newer; this is {this}: \
+         start the newer release"
+    )))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn releases_compare_by_number_not_by_letter() {
-        assert!(triple("0.10.0") > triple("0.9.12"));
-        assert_eq!(triple("1.2.3-rc.1"), Some((1, 2, 3)));
-        assert_eq!(triple("1.2"), None);
-        assert_eq!(triple("one"), None);
-    }
 
     #[test]
     fn a_database_that_needs_a_newer_release_says_which() {

@@ -9,17 +9,16 @@
 //! | durability | a file that takes no writes, or a disk without WAL |
 //! | migration | one that is behind, where migrating is not allowed |
 
-use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
+use sqlx::Connection;
+use sqlx::migrate::MigrateError;
 use sqlx::sqlite::SqliteConnection;
-use sqlx::{Connection, SqlSafeStr};
 
-use super::connection::{
-    APPLICATION_ID, Config, MARK_AS_OURS, check_library, execute, make_durable, scalar, triple,
-};
+use super::connection::{APPLICATION_ID, Config, MARK_AS_OURS, check_library, execute, make_durable, scalar};
 use super::error::{is_no_database, store_error};
 use super::location::{Location, refuse};
 use super::sql;
-use crate::store::StoreError;
+use crate::store::migration::{can_live_with, migrator};
+use crate::store::{MigrationReport, StoreError};
 
 /// Up to this size a file is checked at each start: it takes less than a second.
 const ALWAYS_CHECKED_BYTES: u64 = 64 << 20;
@@ -30,18 +29,6 @@ const DAMAGED: &str =
 /// Numbers, names and texts; append-only.
 const MIGRATIONS: [(i32, &str, &str); 1] =
     [(1, "ledger", include_str!("../../../migrations/sqlite/0001_ledger.sql"))];
-
-/// Where sqlx notes what it has applied.
-const TABLE: &str = "scrip_migrations";
-
-/// What a migration run did.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct MigrationReport {
-    /// The migrations that were applied, such as `0001_ledger`; empty if nothing was missing.
-    pub applied: Vec<String>,
-    /// The newest migration in the file now; newer than this binary's where a newer release has been here.
-    pub version: i32,
-}
 
 /// Opens the writer's first connection: the file is looked at, checked and, where `migrate` says so, migrated.
 pub(super) async fn admit(
@@ -117,9 +104,7 @@ async fn stored_versions(connection: &mut SqliteConnection) -> Result<Vec<(i32, 
 
 fn check_versions(stored: &[(i32, String)], location: &Location) -> Result<(), StoreError> {
     let own = env!("CARGO_PKG_VERSION");
-    let too_new =
-        stored.iter().find(|(_, oldest)| triple(oldest).is_none_or(|oldest| Some(oldest) > triple(own)));
-    match too_new {
+    match stored.iter().find(|(_, oldest)| !can_live_with(oldest)) {
         None => Ok(()),
         Some((version, oldest)) => refuse(format!(
             "{location} was migrated by a newer scrip (migration {version}) and needs scrip {oldest} or later; \
@@ -149,18 +134,11 @@ async fn apply(
     connection: &mut SqliteConnection,
     location: &Location,
 ) -> Result<MigrationReport, StoreError> {
-    let migrations = MIGRATIONS.map(|(version, name, text)| {
-        Migration::new(version.into(), name.into(), MigrationType::Simple, text.into_sql_str(), false)
-    });
-    let mut migrator = Migrator::with_migrations(migrations.into());
-    // A newer binary may have added some that this one can live with.
-    migrator.set_ignore_missing(true);
-    migrator.dangerous_set_table_name(TABLE);
     let failed = |error| store_error("migrating", error);
     let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await.map_err(failed)?;
     // Read again under the lock: another process may have migrated meanwhile.
     let before = versions(&mut transaction, location).await?;
-    migrator.run_direct(None, &mut *transaction, false).await.map_err(|error| match error {
+    migrator(&MIGRATIONS).run_direct(None, &mut *transaction, false).await.map_err(|error| match error {
         MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => failed(error),
         MigrateError::VersionMismatch(version) => StoreError::Refused(format!(
             "{location} had another migration {version} than this scrip's: use the binary that made it"
@@ -173,12 +151,9 @@ async fn apply(
 }
 
 fn report(before: &[(i32, String)], after: &[(i32, String)]) -> MigrationReport {
-    let has = |versions: &[(i32, String)], version: i32| versions.iter().any(|(found, _)| *found == version);
-    let new = MIGRATIONS.iter().filter(|(version, ..)| has(after, *version) && !has(before, *version));
-    MigrationReport {
-        applied: new.map(|(version, name, _)| format!("{version:04}_{name}")).collect(),
-        version: after.iter().map(|(version, _)| *version).max().unwrap_or_default(),
-    }
+    let numbers =
+        |versions: &[(i32, String)]| versions.iter().map(|(version, _)| *version).collect::<Vec<_>>();
+    MigrationReport::new(&MIGRATIONS, &numbers(before), &numbers(after))
 }
 
 /// What an operator can do about what went wrong at start.

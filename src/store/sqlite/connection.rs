@@ -8,6 +8,7 @@ use sqlx::{ConnectOptions, SqlSafeStr};
 use super::error::{bug, store_error};
 use super::location::{Location, refuse};
 use crate::store::StoreError;
+use crate::store::migration::release;
 
 /// `scrp`: marks a file as ours.
 pub(super) const APPLICATION_ID: i64 = 0x7363_7270;
@@ -88,7 +89,7 @@ impl Config {
 /// Refuses a library that could lose writes.
 pub(super) async fn check_library(connection: &mut SqliteConnection) -> Result<(), StoreError> {
     let version: String = scalar(connection, "SELECT sqlite_version()").await?;
-    match triple(&version) {
+    match release(&version) {
         Some(found) if found >= OLDEST_SQLITE => Ok(()),
         _ => refuse(format!(
             "SQLite {version} can lose committed writes (its WAL-reset bug): build scrip with SQLite 3.51.3 or later"
@@ -146,25 +147,14 @@ pub(super) async fn raw(connection: &mut SqliteConnection, sql: impl SqlSafeStr)
     sqlx::query(sql).execute(connection).await.map(|_| ())
 }
 
-/// `1.2.3` as numbers that compare.
-pub(super) fn triple(version: &str) -> Option<(u64, u64, u64)> {
-    let mut parts = version.split('.').map(str::parse);
-    match (parts.next(), parts.next(), parts.next(), parts.next()) {
-        (Some(Ok(major)), Some(Ok(minor)), Some(Ok(patch)), None) => Some((major, minor, patch)),
-        _ => None,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn versions_compare_as_numbers() {
-        assert!(triple("3.51.3") >= Some(OLDEST_SQLITE));
-        assert!(triple("3.9.0") < Some(OLDEST_SQLITE));
-        assert_eq!(triple("3.51"), None);
-        assert_eq!(triple("3.51.x"), None);
+    fn the_first_sqlite_without_the_wal_reset_bug_is_the_oldest_that_serves() {
+        assert!(release("3.51.3") >= Some(OLDEST_SQLITE));
+        assert!(release("3.9.0") < Some(OLDEST_SQLITE));
         assert!(MARK_AS_OURS.ends_with(&APPLICATION_ID.to_string()));
     }
 }

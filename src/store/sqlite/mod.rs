@@ -31,10 +31,8 @@ use self::connection::Config;
 use self::location::Location;
 use self::reader::PoolReader;
 use self::writer::{Session, SharedWriter};
-use super::{Reader, Store, StoreError, Writer};
+use super::{MigrationReport, Reader, Store, StoreError, Writer};
 use crate::clock::Clock;
-
-pub use self::admission::MigrationReport;
 
 /// A read that finds no free connection for so long is refused, not queued without end.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_millis(500);
