@@ -195,6 +195,12 @@ mod tests {
     }
 
     #[test]
+    fn numbers_keep_their_digits() {
+        assert_eq!(canonical_json("1e400"), Ok("1e+400".to_owned()));
+        assert_ne!(canonical_json("18446744073709551617"), canonical_json("18446744073709551618"));
+    }
+
+    #[test]
     fn every_stored_tag_reads_back_as_its_field() {
         for field in Field::ALL {
             assert_eq!(Field::from_tag(field as u8), Some(field));
