@@ -52,6 +52,7 @@ pub(super) async fn run(args: BalanceArgs, out: &mut Out) -> Result<ExitCode, Fa
         None => now(&args, &*reader, out).await?,
         Some(at) => past(&args, &*reader, at, out).await?,
     }
+    store.close().await;
     Ok(ExitCode::SUCCESS)
 }
 

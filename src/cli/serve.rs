@@ -94,6 +94,7 @@ pub(super) async fn run(args: ServeArgs, out: &mut Out) -> Result<ExitCode, Fail
 
     let left = drain_timeout.saturating_sub(report.took).max(LAST_COMMIT);
     let is_drained = tokio::time::timeout(left, engine.drain()).await.is_ok();
+    let _ = tokio::time::timeout(LAST_COMMIT, store.close()).await;
     // Whoever watched stdout may be gone by now; that does not turn an orderly stop into a failure.
     let _ = out.line(farewell(report.connections_cut, is_drained));
     Ok(ExitCode::SUCCESS)

@@ -115,5 +115,6 @@ pub(super) async fn submit(url: &DatabaseUrl, command: Command, request_id: &str
     let session = Session::start(&*store);
     let answer = session.submit(command, request_id).await;
     session.end().await;
+    store.close().await;
     answer
 }

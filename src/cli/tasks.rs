@@ -100,6 +100,7 @@ async fn stuck(args: StuckArgs, out: &mut Out) -> Result<ExitCode, Failure> {
         session.end().await;
         refused = ended?;
     }
+    store.close().await;
     if there_are_more {
         eprintln!("there are more than --limit {}", args.limit);
     }

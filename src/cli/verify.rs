@@ -57,6 +57,7 @@ pub(super) async fn run(args: VerifyArgs, out: &mut Out) -> Result<ExitCode, Fai
     .await;
     bar.finish_and_clear();
     let verification = verification?;
+    store.close().await;
     unwritten?;
     findings.end(out, &verification)?;
     let clean = verification.disagreements == 0;

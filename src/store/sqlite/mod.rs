@@ -24,6 +24,7 @@ mod writer;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::BoxFuture;
 use sqlx::sqlite::SqlitePoolOptions;
 use tokio::sync::Mutex;
 
@@ -131,5 +132,13 @@ impl Store for Sqlite {
 
     fn describe(&self) -> String {
         format!("SQLite {}", self.location)
+    }
+
+    fn close(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async {
+            // The last connection to go moves the log into the file.
+            self.reader.pool.close().await;
+            self.session.lock().await.close().await;
+        })
     }
 }

@@ -17,6 +17,7 @@ use std::sync::Arc;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use sqlx::Connection;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use tokio::sync::Mutex;
 use uuid::Uuid;
@@ -185,6 +186,15 @@ impl Session {
             self.connection = Some(connection);
         }
         self.unsettled = false;
+    }
+
+    /// Ends what is open and lets go of the file.
+    pub(super) async fn close(&mut self) {
+        self.settle().await;
+        if let Some(connection) = self.connection.take() {
+            // What is left in the log is read from there: nothing is lost if this fails.
+            connection.close().await.ok();
+        }
     }
 
     /// No more writes: the next start checks the file first.
