@@ -16,6 +16,7 @@ mod error;
 mod expiry;
 mod handle;
 mod lane;
+mod pursuit;
 mod queue;
 mod reads;
 mod verify;
