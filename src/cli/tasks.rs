@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use super::failure::{FINDINGS, Failure};
 use super::output::{Out, Side, Table, moment, moment_short};
-use super::session::{Prepare, Session, open};
+use super::session::{Prepare, Session, close, open};
 use crate::config::{DatabaseArgs, Format, FormatArgs, HumanDuration};
 use crate::ledger::command::FailTask;
 use crate::ledger::{Command, Micros, Task, Text};
@@ -98,6 +98,7 @@ async fn stuck(args: StuckArgs, out: &mut Out) -> Result<ExitCode, Failure> {
         let session = Session::start(&*store);
         let ended = fail_all(&session, &args, &tasks, out).await;
         session.end().await;
+        close(&*store).await;
         refused = ended?;
     }
     if there_are_more {

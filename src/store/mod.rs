@@ -58,6 +58,12 @@ pub trait Store: Send + Sync + 'static {
 
     /// What it is, for people and without secrets: `SQLite ./scrip.db` or `PostgreSQL 15.18 at db:5432/scrip`.
     fn describe(&self) -> String;
+
+    /// Leaves the database in good order, once nothing writes any more: what is still beside a file moves into it.
+    /// Nothing is lost without it.
+    fn close(&self) -> BoxFuture<'_, ()> {
+        Box::pin(std::future::ready(()))
+    }
 }
 
 /// Runs batches, one at a time.

@@ -24,6 +24,8 @@ mod writer;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use sqlx::sqlite::SqlitePoolOptions;
 use tokio::sync::Mutex;
 
@@ -131,5 +133,15 @@ impl Store for Sqlite {
 
     fn describe(&self) -> String {
         format!("SQLite {}", self.location)
+    }
+
+    /// The last connection to close moves the log into the file and removes it: whoever copies the file of a stopped
+    /// server has all of it.
+    fn close(&self) -> BoxFuture<'_, ()> {
+        async move {
+            self.reader.pool.close().await;
+            self.session.lock().await.close().await;
+        }
+        .boxed()
     }
 }
