@@ -367,3 +367,30 @@ async fn a_replay_whose_entries_cannot_be_read_is_not_called_undone() {
     service.model.faults().fail_reads(Some(Trouble::Unavailable));
     assert_eq!(submit(&service.handle, "", charge("job", 10)).await, Err(EngineError::OutcomeUnknown));
 }
+
+#[tokio::test(start_paused = true)]
+async fn however_much_is_listed_writes_replays_and_balances_find_the_store() {
+    let service = service(Options { reads: 2, ..Options::default() }).await;
+    submit(&service.handle, "", charge("job", 10)).await.unwrap();
+    let gate = Gate::closed();
+    service.model.faults().hold_lists(&gate);
+    let mut lists = JoinSet::new();
+    for _ in 0..20 {
+        let handle = service.handle.clone();
+        lists.spawn(async move { handle.list_users(None, 10).await.map(|users| users.len()) });
+    }
+    gate.arrivals(2).await;
+    let reads = service.model.faults().reads();
+
+    assert_eq!(balance(&service.handle).await, FUNDS - 10);
+    assert!(submit(&service.handle, "", charge("job", 10)).await.unwrap().replayed);
+    submit(&service.handle, "", of_user(UNRESOLVED, refund_all("job"))).await.unwrap();
+    assert_eq!(service.model.faults().reads() - reads, 3, "no list came between");
+
+    for _ in 0..18 {
+        let refused = lists.join_next().await.unwrap().unwrap();
+        assert!(matches!(refused, Err(EngineError::Overloaded { .. })), "{refused:?}");
+    }
+    gate.open();
+    assert_eq!(lists.join_all().await, [Ok(1), Ok(1)]);
+}

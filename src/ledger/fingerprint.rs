@@ -153,6 +153,11 @@ impl Fingerprint {
         Some(differing.and_then(Field::from_tag).map_or("content", Field::name))
     }
 
+    /// Whether `other`, which holds one field at most, says of `field` what this one says.
+    pub fn agrees_on(&self, field: Field, other: &Fingerprint) -> bool {
+        self.of(field as u8) == other.of(field as u8)
+    }
+
     fn of(&self, tag: u8) -> Option<&[u8]> {
         self.0.chunks(WIDTH).find(|chunk| chunk[0] == tag)
     }

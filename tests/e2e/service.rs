@@ -67,19 +67,3 @@ async fn a_stop_answers_what_was_accepted_and_loses_nothing(mut scrip: Scrip) {
     }
     assert!(acknowledged.len() as i64 <= again.balance(7).await.entry_seq);
 }
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_stopped_server_leaves_one_file_that_can_be_copied() {
-    let mut scrip = Scrip::on_sqlite().await;
-    scrip.with_points(7, 100).await;
-    scrip.server.sigterm().await;
-    assert!(scrip.server.wait().await.success());
-    let path = std::path::PathBuf::from(scrip.database_url.strip_prefix("sqlite://").unwrap());
-    let files: Vec<_> =
-        std::fs::read_dir(path.parent().unwrap()).unwrap().map(|file| file.unwrap().path()).collect();
-    assert_eq!(files, std::slice::from_ref(&path));
-    let copy = path.with_file_name("copy.db");
-    std::fs::copy(&path, &copy).unwrap();
-    let (code, output) = verify(&format!("sqlite://{}", copy.display())).await;
-    assert!(code == Some(0) && output.contains("1 entries"), "{output}");
-}

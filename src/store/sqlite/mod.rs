@@ -43,7 +43,7 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_millis(500);
 pub struct Options {
     /// Gives a batch its `now`.
     pub clock: Arc<dyn Clock>,
-    /// Connections that read.
+    /// Connections that read: more than the engine lets lists read at once.
     pub readers: u32,
     /// How long to wait for another process's write lock.
     pub busy_timeout: Duration,
@@ -62,7 +62,7 @@ impl Options {
     pub fn new(clock: Arc<dyn Clock>) -> Self {
         Self {
             clock,
-            readers: 4,
+            readers: 8,
             busy_timeout: Duration::from_secs(5),
             cache_kib: 64 << 10,
             wal_autocheckpoint: 10_000,

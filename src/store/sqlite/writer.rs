@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use sqlx::Connection;
+
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use tokio::sync::Mutex;
 use uuid::Uuid;
@@ -188,12 +188,12 @@ impl Session {
         self.unsettled = false;
     }
 
-    /// Ends what is open and lets go of the file.
+    /// Closes the connection. What is in doubt is left as it is, for the next start to check.
     pub(super) async fn close(&mut self) {
         self.settle().await;
-        if let Some(connection) = self.connection.take() {
-            // What is left in the log is read from there: nothing is lost if this fails.
-            connection.close().await.ok();
+        let Some(connection) = self.connection.take().filter(|_| self.in_doubt.is_none()) else { return };
+        if let Err(error) = sqlx::Connection::close(connection).await {
+            tracing::debug!(%error, "the file was not closed in good order");
         }
     }
 
