@@ -8,9 +8,11 @@
 //! - [`engine`]: gathers commands into batches, has each decided and committed, answers
 //! - [`store`]: the two databases behind one pair of traits
 //! - [`ledger`]: the pure core that decides
+//! - [`audit`]: the pure rules that compare fal's bill, the tasks and the ledger; nothing calls it yet
 //! - [`clock`]: time and randomness, handed in
 
 pub mod api;
+pub mod audit;
 pub mod cli;
 pub mod clock;
 pub mod config;
