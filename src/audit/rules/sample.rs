@@ -1,6 +1,8 @@
 //! Rows for the tests of this room: sound ones, of which each test changes what it is about.
 
-use super::super::{Attempt, Micros, Scope, Task, TaskStatus, Thresholds, UserDay, UserTasks};
+use super::super::{
+    Account, Attempt, Event, Fetch, Micros, Scope, Task, TaskStatus, Thresholds, UserDay, UserTasks,
+};
 
 pub(crate) const MINUTE: i64 = 60_000_000;
 pub(crate) const HOUR: i64 = 60 * MINUTE;
@@ -16,6 +18,20 @@ pub(crate) const fn at(micros: i64) -> Micros {
 
 pub(crate) fn scope() -> Scope {
     Scope::of(START, at(10 * DAY), at(40 * DAY), &Thresholds::default())
+}
+
+/// Account `id` of a workspace, whose key is `k` and its id, fetched to the end.
+pub(crate) fn account(account_id: i64, workspace: &str) -> Account {
+    Account {
+        account_id,
+        name: format!("name {account_id}").into(),
+        workspace: workspace.into(),
+        key_ids: vec![format!("k{account_id}").into()],
+        selected: true,
+        balance: None,
+        fetch: Fetch::Complete,
+        usage: None,
+    }
 }
 
 pub(crate) fn attempts(attempts: &[(&str, &str)]) -> Vec<Attempt> {
@@ -43,6 +59,18 @@ pub(crate) fn task() -> Task {
         create_time: at(HOUR),
         complete_time: Some(at(HOUR + MINUTE)),
         live_lease: false,
+    }
+}
+
+/// An event of account 1, of the sample task's model, soon after it was created.
+pub(crate) fn event(request_id: &str, cost_nano_usd: i64) -> Event {
+    Event {
+        account_id: 1,
+        request_id: request_id.into(),
+        endpoint_id: "fal-ai/flux/dev".into(),
+        time: at(HOUR + MINUTE),
+        cost_nano_usd,
+        units_nano: Some(1_000_000_000),
     }
 }
 
