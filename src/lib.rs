@@ -3,15 +3,18 @@
 //! The map, in the order a request passes through:
 //!
 //! - [`cli`]: the commands; `serve` starts all that follows, with [`config`] and [`telemetry`]
+//! - [`server`]: the accept loop, deadlines, health, reflection, drain
 //! - [`pb`]: the wire contract, generated from `proto/`
 //! - [`api`]: the gRPC services: messages to commands, outcomes to answers and errors
 //! - [`engine`]: gathers commands into batches, has each decided and committed, answers
 //! - [`store`]: the two databases behind one pair of traits
 //! - [`ledger`]: the pure core that decides
 //! - [`keypool`]: which fal key a task gets, and what its account is blamed for; pure as well, not wired to a service yet
+//! - [`audit`]: the pure rules that compare fal's bill, the tasks and the ledger; nothing calls it yet
 //! - [`clock`]: time and randomness, handed in
 
 pub mod api;
+pub mod audit;
 pub mod cli;
 pub mod clock;
 pub mod config;

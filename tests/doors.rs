@@ -118,6 +118,11 @@ const RULES: &[Rule] = &[
         forbids: |mention| mention.enters(&["keypool", "audit"]),
     },
     Rule {
+        name: "audit rests on no other room",
+        rooms: Rooms::Only(&["audit"]),
+        forbids: |mention| mention.enters(&["ledger", "keypool"]),
+    },
+    Rule {
         name: "engine speaks to the store's traits and knows no wire",
         rooms: Rooms::Only(&["engine"]),
         forbids: |mention| mention.names(&["sqlx", "tonic", "prost"]),
@@ -409,6 +414,7 @@ fn each_rule_reports_a_source_that_breaks_it() {
         ("the pure rooms know no", "ledger/points.rs", "#[derive(prost::Message)] struct P;"),
         ("the pure rooms enter no", "audit/mod.rs", "use crate::{ledger::Points, store::Reader};"),
         ("ledger rests on no other room", "ledger/hold.rs", "use crate::keypool::LeaseId;"),
+        ("audit rests on no other room", "audit/rows.rs", "use crate::ledger::Micros;"),
         ("engine speaks to the store's traits", "engine/mod.rs", "use prost_types::Timestamp;"),
         ("store and engine know nobody above", "engine/mod.rs", "use crate::api::convert;"),
         ("store does not know the engine", "store/mod.rs", "use crate::engine::Handle;"),

@@ -1,0 +1,256 @@
+//! What findings say to people: one catalogue, by rule, in two languages, filled in with the finding's own figures.
+
+use std::fmt::Write;
+
+use super::words::words;
+use super::{Figure, Finding, Micros, Rule};
+
+words! {
+    /// A language of messages.
+    Language {
+        /// English.
+        English = "en",
+        /// Chinese, simplified.
+        Chinese = "zh",
+    }
+}
+
+/// One message in every language. `{name}` stands for an id or a figure, printed in the unit its name ends with.
+struct Phrase {
+    en: &'static str,
+    zh: &'static str,
+}
+
+impl Finding {
+    /// What the rule has to say, with its figures.
+    pub fn message(&self, language: Language) -> String {
+        let phrase = phrase(self);
+        let template = match language {
+            Language::English => phrase.en,
+            Language::Chinese => phrase.zh,
+        };
+        let mut message = String::with_capacity(template.len().saturating_mul(2));
+        let mut rest = template;
+        while let Some((before, after)) = rest.split_once('{') {
+            let (name, after) = after.split_once('}').unwrap_or((after, ""));
+            message.push_str(before);
+            self.print(name, language, &mut message);
+            rest = after;
+        }
+        message.push_str(rest);
+        message
+    }
+
+    /// Prints an id, else a figure; `?` for what the finding does not have.
+    fn print(&self, name: &str, language: Language, out: &mut String) {
+        let number = |id: Option<i64>| id.map(|id| Figure::Number(id.into()));
+        let text = |id: &Option<super::Text>| id.as_ref().map(Figure::from);
+        let id = match name {
+            "account_id" => number(self.account_id),
+            "user_id" => number(self.user_id),
+            "workspace" => text(&self.workspace),
+            "task_id" => text(&self.task_id),
+            "online_task_id" => text(&self.online_task_id),
+            "app_name" => text(&self.app_name),
+            _ => None,
+        };
+        match id.as_ref().or_else(|| self.evidence.get(name)) {
+            Some(Figure::Number(number)) => print_number(name, *number, language, out),
+            Some(Figure::Text(text)) => out.push_str(text),
+            Some(Figure::List(items)) => {
+                for (at, item) in items.iter().enumerate() {
+                    out.push_str(if at == 0 { "" } else { ", " });
+                    out.push_str(item);
+                }
+            }
+            None => out.push('?'),
+        }
+    }
+}
+
+fn print_number(name: &str, number: i128, language: Language, out: &mut String) {
+    if name.ends_with("_nano_usd") {
+        out.push_str(&decimal(number, 9));
+        out.push_str(match language {
+            Language::English => " USD",
+            Language::Chinese => " 美元",
+        });
+    } else if name.ends_with("_bp") {
+        out.push_str(&decimal(number, 2));
+        out.push('%');
+    } else if name.ends_with("_micros") {
+        print_length(number, language, out);
+    } else if name.ends_with("_time") {
+        // Writing to a String cannot fail.
+        let _ = write!(out, "{}", Micros(i64::try_from(number).unwrap_or(i64::MAX)));
+    } else {
+        let _ = write!(out, "{number}");
+    }
+}
+
+/// A number of 10⁻ⁿ units, without trailing zeros: 90,240,000 of 10⁻⁹ is `0.09024`.
+fn decimal(number: i128, places: u32) -> String {
+    let scale = 10_u128.saturating_pow(places);
+    let magnitude = number.unsigned_abs();
+    let whole = magnitude.checked_div(scale).unwrap_or_default();
+    let rest = magnitude.checked_rem(scale).unwrap_or_default();
+    let sign = if number < 0 { "-" } else { "" };
+    let fraction = format!("{rest:0width$}", width = places as usize);
+    let text = format!("{sign}{whole}.{fraction}");
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
+/// A length of time in the largest unit of which it is a whole number.
+fn print_length(micros: i128, language: Language, out: &mut String) {
+    let units = [
+        (3_600_000_000, " h", " 小时"),
+        (60_000_000, " min", " 分钟"),
+        (1_000_000, " s", " 秒"),
+        (1, " µs", " 微秒"),
+    ];
+    for (size, en, zh) in units {
+        if micros.checked_rem(size) == Some(0) {
+            let unit = match language {
+                Language::English => en,
+                Language::Chinese => zh,
+            };
+            let _ = write!(out, "{}{unit}", micros.checked_div(size).unwrap_or_default());
+            return;
+        }
+    }
+}
+
+fn phrase(finding: &Finding) -> Phrase {
+    match finding.rule {
+        Rule::A1 => Phrase {
+            en: "Workspace {workspace}: fal billed {billed_nano_usd}, its tasks record {recorded_nano_usd}; the gap of {gap_nano_usd} is more than {threshold_bp} of the bill.",
+            zh: "工作区 {workspace}：fal 计费 {billed_nano_usd}，任务记录 {recorded_nano_usd}；相差 {gap_nano_usd}，超过账单的 {threshold_bp}。",
+        },
+        Rule::A2 => Phrase {
+            en: "Model {app_name}: {tasks} completed tasks were charged {net_points} points, and fal bills nothing for the model.",
+            zh: "模型 {app_name}：{tasks} 个已完成任务向用户收取了 {net_points} 积分，而 fal 对该模型没有任何计费。",
+        },
+        Rule::A3 if finding.evidence.text("of") == Some("model") => Phrase {
+            en: "Workspace {workspace}: fal's usage charges {billed_nano_usd} for model {app_name}, which no task ran.",
+            zh: "工作区 {workspace}：fal 用量中模型 {app_name} 计费 {billed_nano_usd}，但没有任何任务使用过该模型。",
+        },
+        Rule::A3 => Phrase {
+            en: "Workspace {workspace}: fal billed {billed_nano_usd} for request {online_task_id} of {app_name}, which belongs to no task.",
+            zh: "工作区 {workspace}：fal 对请求 {online_task_id}（{app_name}）计费 {billed_nano_usd}，但没有对应的任务。",
+        },
+        Rule::A4 => Phrase {
+            en: "User {user_id}: the tasks charged {charged_points} points, the ledger consumed {consumed_points} points and {consumed_cash_points} of cash for them; difference {difference_points}.",
+            zh: "用户 {user_id}：任务收取 {charged_points} 积分，账本为其消耗积分 {consumed_points}、现金 {consumed_cash_points}；差额 {difference_points}。",
+        },
+        Rule::A5 if finding.evidence.number("consumed_points") == Some(0) => Phrase {
+            en: "User {user_id}, {day}: {refunded_points} points were refunded on a day without consumption.",
+            zh: "用户 {user_id}，{day}：当日没有消费，却退款 {refunded_points} 积分。",
+        },
+        Rule::A5 => Phrase {
+            en: "User {user_id}, {day}: {refunded_points} points refunded of {consumed_points} consumed, more than {threshold_bp}.",
+            zh: "用户 {user_id}，{day}：消费 {consumed_points} 积分，退款 {refunded_points} 积分，超过 {threshold_bp}。",
+        },
+        Rule::A6 => Phrase {
+            en: "User {user_id}, {day}: {consumed_points} points consumed, more than {factor} times the mean of the {active_days} active days before ({active_days_points} points in all).",
+            zh: "用户 {user_id}，{day}：消费 {consumed_points} 积分，超过此前 {active_days} 个活跃日均值（合计 {active_days_points} 积分）的 {factor} 倍。",
+        },
+        Rule::A7 => Phrase {
+            en: "Task {task_id} of user {user_id} ({app_name}) was free and costs {cost_nano_usd}.",
+            zh: "用户 {user_id} 的任务 {task_id}（{app_name}）未收费，但成本为 {cost_nano_usd}。",
+        },
+        Rule::A8 => Phrase {
+            en: "Workspace {workspace}: the balance is {balance_nano_usd}, less than {threshold_nano_usd} (accounts {account_ids}).",
+            zh: "工作区 {workspace}：余额 {balance_nano_usd}，低于 {threshold_nano_usd}（账号 {account_ids}）。",
+        },
+        _ => phrase_b(finding.rule),
+    }
+}
+
+fn phrase_b(rule: Rule) -> Phrase {
+    match rule {
+        Rule::B1 => Phrase {
+            en: "Task {task_id} ({app_name}): the runner reported {reported_nano_usd}, fal billed {billed_nano_usd}; difference {difference_nano_usd}.",
+            zh: "任务 {task_id}（{app_name}）：运行方上报 {reported_nano_usd}，fal 计费 {billed_nano_usd}；差额 {difference_nano_usd}。",
+        },
+        Rule::B2 => Phrase {
+            en: "Task {task_id} of user {user_id} ({app_name}): all {refunded_points} points were refunded, yet fal billed {billed_nano_usd}.",
+            zh: "用户 {user_id} 的任务 {task_id}（{app_name}）：{refunded_points} 积分已全额退款，但 fal 仍计费 {billed_nano_usd}。",
+        },
+        Rule::B3 => Phrase {
+            en: "Task {task_id} of user {user_id} ({app_name}): fal billed {billed_nano_usd}, last at {billed_time}, yet here it is {status}.",
+            zh: "用户 {user_id} 的任务 {task_id}（{app_name}）：fal 已计费 {billed_nano_usd}（最近 {billed_time}），本地状态却是 {status}。",
+        },
+        Rule::B4 => Phrase {
+            en: "Ledger: {table}, {key}: {what} must be {expected}, is {found}.",
+            zh: "账本：{table}，{key}：{what} 应为 {expected}，实为 {found}。",
+        },
+        Rule::B5 => Phrase {
+            en: "Task {task_id} of user {user_id} ({app_name}): {net_points} points are worth {value_nano_usd}, less than the cost of {cost_nano_usd}.",
+            zh: "用户 {user_id} 的任务 {task_id}（{app_name}）：{net_points} 积分折合 {value_nano_usd}，低于成本 {cost_nano_usd}。",
+        },
+        Rule::B6 => Phrase {
+            en: "Task {task_id} of user {user_id} ({app_name}): {net_points} points charged, {status} for {age_micros}, no live lease and no billing event.",
+            zh: "用户 {user_id} 的任务 {task_id}（{app_name}）：已收取 {net_points} 积分，{status} 已 {age_micros}，没有有效租约，也没有计费事件。",
+        },
+        // B7; the A rules have their phrases above.
+        _ => Phrase {
+            en: "Workspace {workspace}: fal's usage totals {usage_nano_usd}, its {events} billing events {events_nano_usd}; difference {difference_nano_usd}.",
+            zh: "工作区 {workspace}：fal 用量合计 {usage_nano_usd}，{events} 条计费事件合计 {events_nano_usd}；差额 {difference_nano_usd}。",
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Evidence;
+    use super::*;
+
+    #[test]
+    fn figures_are_printed_in_the_unit_their_name_ends_with() {
+        let print = |name, number, language| {
+            let mut out = String::new();
+            print_number(name, number, language, &mut out);
+            out
+        };
+        let en = Language::English;
+        assert_eq!(print("cost_nano_usd", 90_240_000, en), "0.09024 USD");
+        assert_eq!(print("cost_nano_usd", -5_000_000_000, Language::Chinese), "-5 美元");
+        assert_eq!(print("cost_nano_usd", 0, en), "0 USD");
+        assert_eq!((print("x_bp", 1_000, en), print("x_bp", 1_255, en)), ("10%".into(), "12.55%".into()));
+        assert_eq!(print("age_micros", 90_000_000, en), "90 s");
+        assert_eq!(print("age_micros", 1_800_000_000, Language::Chinese), "30 分钟");
+        assert_eq!(print("age_micros", 0, en), "0 h");
+        assert_eq!(print("billed_time", 0, en), "1970-01-01 00:00:00 UTC");
+        assert_eq!(print("tasks", 12, en), "12");
+    }
+
+    #[test]
+    fn every_rule_says_the_same_figures_in_every_language() {
+        let names = |template: &str| {
+            let mut names: Vec<String> = template.split('{').skip(1).map(str::to_owned).collect();
+            names.iter_mut().for_each(|name| name.truncate(name.find('}').expect("closed")));
+            names.sort();
+            names
+        };
+        let variants = [
+            Evidence::default(),
+            Evidence::new([("of", "model".into())]),
+            Evidence::new([("consumed_points", 0_i64.into())]),
+        ];
+        for rule in Rule::ALL {
+            for evidence in &variants {
+                let phrase = phrase(&Finding::new(*rule, evidence.clone()));
+                assert_eq!(names(phrase.en), names(phrase.zh), "{rule}");
+                assert!(!names(phrase.en).is_empty() && phrase.zh.ends_with('。'), "{rule}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_id_or_text_that_looks_like_a_placeholder_is_printed_as_it_is() {
+        let mut finding = Finding::new(Rule::A7, Evidence::new([("cost_nano_usd", 1_i64.into())]));
+        finding.task_id = Some("{user_id}".into());
+        let message = finding.message(Language::English);
+        assert_eq!(message, "Task {user_id} of user ? (?) was free and costs 0.000000001 USD.");
+    }
+}
