@@ -8,6 +8,7 @@
 //! - [`engine`]: gathers commands into batches, has each decided and committed, answers
 //! - [`store`]: the two databases behind one pair of traits
 //! - [`ledger`]: the pure core that decides
+//! - [`fal`]: the typed client of fal's platform API; not wired to the service yet
 //! - [`clock`]: time and randomness, handed in
 
 pub mod api;
@@ -15,6 +16,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod engine;
+pub mod fal;
 pub mod ledger;
 pub mod pb;
 pub mod server;
