@@ -8,7 +8,7 @@
 //! - [`engine`]: gathers commands into batches, has each decided and committed, answers
 //! - [`store`]: the two databases behind one pair of traits
 //! - [`ledger`]: the pure core that decides
-//! - [`fal`]: the typed client of fal's platform API; not wired to the service yet
+//! - [`fal`]: the typed client of fal's platform API, and a fake fal; not wired to the service yet
 //! - [`clock`]: time and randomness, handed in
 
 pub mod api;

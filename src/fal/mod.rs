@@ -9,11 +9,13 @@
 //! 4. [`Pages`] hands out page after page, each with its body, so that memory holds one page and the caller keeps the
 //!    evidence. Only `Ok(None)` says that everything was read.
 //!
-//! What goes wrong is an [`Error`] that names no URL, no key and nothing that fal wrote.
+//! What goes wrong is an [`Error`] that names no URL, no key and nothing that fal wrote. [`fake`] is a fal to try all
+//! of this on.
 
 mod client;
 mod decimal;
 mod error;
+pub mod fake;
 mod guard;
 mod key;
 mod pages;
