@@ -8,6 +8,7 @@
 //! - [`engine`]: gathers commands into batches, has each decided and committed, answers
 //! - [`store`]: the two databases behind one pair of traits
 //! - [`ledger`]: the pure core that decides
+//! - [`keypool`]: which fal key a task gets, and what its account is blamed for; pure as well, not wired to a service yet
 //! - [`fal`]: the typed client of fal's platform API, and a fake fal; not wired to the service yet
 //! - [`clock`]: time and randomness, handed in
 
@@ -17,6 +18,7 @@ pub mod clock;
 pub mod config;
 pub mod engine;
 pub mod fal;
+pub mod keypool;
 pub mod ledger;
 pub mod pb;
 pub mod server;

@@ -416,6 +416,23 @@ async fn commands_work_beside_a_running_server() {
 }
 
 #[tokio::test]
+async fn what_a_stopped_server_leaves_is_whole_in_the_one_file() {
+    let desk = Desk::empty();
+    let mut server = Launch::new(&desk.url()).start().await;
+    assert_eq!(desk.run("credit 1 500 --purse points --request-id a").code, 0);
+    server.sigterm().await;
+    assert!(server.wait().await.success());
+    std::fs::copy(desk.path("scrip.db"), desk.path("copy.db")).unwrap();
+    let copied = desk.run("balance 1 --database-url sqlite://copy.db");
+    assert!(copied.out.contains("500"), "{copied:?}");
+
+    assert_eq!(desk.run("credit 1 100 --purse points --request-id b").code, 0);
+    std::fs::copy(desk.path("scrip.db"), desk.path("later.db")).unwrap();
+    let copied = desk.run("balance 1 --database-url sqlite://later.db");
+    assert!(copied.out.contains("600"), "a command that wrote leaves it so as well: {copied:?}");
+}
+
+#[tokio::test]
 async fn the_same_commands_work_on_postgresql() {
     let Some(cluster) = support::postgres::shared() else { return };
     let mut desk = Desk::empty();

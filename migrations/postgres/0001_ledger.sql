@@ -77,7 +77,7 @@ CREATE TABLE ts_fal_tasks (
     billed_cost_nano_usd   bigint CHECK (billed_cost_nano_usd >= 0),   -- by reconciliation alone
     billable_units         text,                         -- a decimal as fal wrote it
     lease_id               text,                         -- of the newest attempt
-    error                  text,                         -- why it failed
+    error                  text,                         -- why it failed, or why its hold was voided
     title                  text,                         -- of the entries a capture will write
     deployment_uuid        varchar(255) NOT NULL DEFAULT '',
     pay_type               integer NOT NULL DEFAULT 0,

@@ -81,7 +81,7 @@ CREATE TABLE ts_fal_tasks (
     billed_cost_nano_usd   INTEGER CHECK (billed_cost_nano_usd >= 0),   -- by reconciliation alone
     billable_units         TEXT,                         -- a decimal as fal wrote it
     lease_id               TEXT,                         -- of the newest attempt
-    error                  TEXT,                         -- why it failed
+    error                  TEXT,                         -- why it failed, or why its hold was voided
     title                  TEXT,                         -- of the entries a capture will write
     deployment_uuid        TEXT NOT NULL DEFAULT '',
     pay_type               INTEGER NOT NULL DEFAULT 0,

@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::answer::{BalanceRow, print_balance};
 use super::failure::{Failure, in_words};
 use super::output::{Out, Side, Table, moment};
-use super::session::{Prepare, open};
+use super::session::{Prepare, close, open};
 use crate::config::{DatabaseArgs, Format, FormatArgs};
 use crate::ledger::{Micros, Rejection, UserId};
 use crate::store::{PastBalance, Reader};
@@ -52,6 +52,7 @@ pub(super) async fn run(args: BalanceArgs, out: &mut Out) -> Result<ExitCode, Fa
         None => now(&args, &*reader, out).await?,
         Some(at) => past(&args, &*reader, at, out).await?,
     }
+    close(&*store).await;
     Ok(ExitCode::SUCCESS)
 }
 

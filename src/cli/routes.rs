@@ -12,6 +12,8 @@ pub(super) async fn routes(handle: &Handle) -> Result<(Routes, Health), String> 
     let options = api::Options { max_message_bytes: MAX_MESSAGE_BYTES };
     let (health, health_service) = Health::new(&api::SERVICES).await;
     let routes = api::routes(handle.clone(), options).add_service(health_service);
-    let routes = add_reflection(routes, &[pb::DESCRIPTOR_SET]).map_err(|error| error.to_string())?;
+    // The details of errors too: grpcurl can then show why a call was refused.
+    let routes = add_reflection(routes, &[tonic_types::pb::FILE_DESCRIPTOR_SET, pb::DESCRIPTOR_SET])
+        .map_err(|error| error.to_string())?;
     Ok((routes, health))
 }

@@ -21,7 +21,7 @@ use super::failure::Failure;
 use super::output::Out;
 use super::remote::reachable;
 use super::routes::routes;
-use super::session::{Prepare, open};
+use super::session::{Prepare, close, open};
 use crate::clock::System;
 use crate::config::{
     DatabaseArgs, DatabaseUrl, EngineArgs, LimitArgs, ListenArgs, MigrateArgs, Scheme, ServerArgs,
@@ -94,6 +94,9 @@ pub(super) async fn run(args: ServeArgs, out: &mut Out) -> Result<ExitCode, Fail
 
     let left = drain_timeout.saturating_sub(report.took).max(LAST_COMMIT);
     let is_drained = tokio::time::timeout(left, engine.drain()).await.is_ok();
+    if is_drained {
+        close(&*store).await;
+    }
     // Whoever watched stdout may be gone by now; that does not turn an orderly stop into a failure.
     let _ = out.line(farewell(report.connections_cut, is_drained));
     Ok(ExitCode::SUCCESS)

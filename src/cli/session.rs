@@ -16,7 +16,7 @@ use crate::store::{Store, StoreError, postgres, sqlite};
 /// Who is written as the actor of an operator's commands.
 const ACTOR: &str = "cli";
 
-/// How long an ended command waits for what the engine still does in the background.
+/// How long an ended command waits for what the engine still does in the background, and for the database to close.
 const LEAVING: Duration = Duration::from_secs(5);
 
 /// What may be done to a database that is not ready.
@@ -52,6 +52,13 @@ pub(super) async fn open(url: &DatabaseUrl, prepare: Prepare) -> Result<Arc<dyn 
             postgres::open(url.expose(), options).await.map_err(|error| unreachable(url, error))?
         }
     })
+}
+
+/// Closes a store that nothing writes to any more. Nothing is lost if this takes too long.
+pub(super) async fn close(store: &dyn Store) {
+    if tokio::time::timeout(LEAVING, store.close()).await.is_err() {
+        tracing::warn!("the database was not closed in time");
+    }
 }
 
 /// Creates or migrates the database that the URL names.
@@ -115,5 +122,6 @@ pub(super) async fn submit(url: &DatabaseUrl, command: Command, request_id: &str
     let session = Session::start(&*store);
     let answer = session.submit(command, request_id).await;
     session.end().await;
+    close(&*store).await;
     answer
 }

@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use super::failure::{FINDINGS, Failure};
 use super::output::{Out, Side, Table, moment, moment_short};
-use super::session::{Prepare, Session, open};
+use super::session::{Prepare, Session, close, open};
 use crate::config::{DatabaseArgs, Format, FormatArgs, HumanDuration};
 use crate::ledger::command::FailTask;
 use crate::ledger::{Command, Micros, Task, Text};
@@ -100,6 +100,7 @@ async fn stuck(args: StuckArgs, out: &mut Out) -> Result<ExitCode, Failure> {
         session.end().await;
         refused = ended?;
     }
+    close(&*store).await;
     if there_are_more {
         eprintln!("there are more than --limit {}", args.limit);
     }

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::failure::{FINDINGS, Failure};
 use super::output::{Out, Side, Table};
-use super::session::{Prepare, open};
+use super::session::{Prepare, close, open};
 use crate::config::{DatabaseArgs, Format, FormatArgs};
 use crate::engine::{self, Disagreement, Verification};
 
@@ -57,6 +57,7 @@ pub(super) async fn run(args: VerifyArgs, out: &mut Out) -> Result<ExitCode, Fai
     .await;
     bar.finish_and_clear();
     let verification = verification?;
+    close(&*store).await;
     unwritten?;
     findings.end(out, &verification)?;
     let clean = verification.disagreements == 0;

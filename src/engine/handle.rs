@@ -2,8 +2,9 @@
 
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::time::Instant;
 
 use super::answer::Answer;
@@ -17,11 +18,17 @@ use crate::store::{
     StoreError, TaskQuery, TaskRecord, UserCursor,
 };
 
+/// How long a list or look-up waits for its turn.
+const READ_TURN: Duration = Duration::from_millis(500);
+
 /// The way into a running engine.
 #[derive(Clone)]
 pub struct Handle {
     lanes: Arc<[Sender]>,
     balances: Balances,
+    /// One permit for each list or look-up that may read now. The lanes' own reads, balances and the probe take none:
+    /// however much is listed, they find a connection.
+    turns: Arc<Semaphore>,
     reader: Arc<dyn Reader>,
     options: Arc<Options>,
     store_up: watch::Receiver<bool>,
@@ -35,7 +42,8 @@ impl Handle {
         options: Arc<Options>,
         store_up: watch::Receiver<bool>,
     ) -> Self {
-        Self { lanes: lanes.into(), balances, reader, options, store_up }
+        let turns = Arc::new(Semaphore::new(options.reads.max(1)));
+        Self { lanes: lanes.into(), balances, turns, reader, options, store_up }
     }
 
     /// The limits commands are held to.
@@ -110,20 +118,20 @@ impl Handle {
     /// A user's purses at a past moment; `None` if there is no such user.
     ///
     /// # Errors
-    /// A refusal of `as_of_time` for a moment still to come; [`EngineError::StoreUnavailable`].
+    /// A refusal of `as_of_time` for a moment still to come; otherwise as [`Handle::list_entries`].
     pub async fn balance_at(&self, user_id: UserId, at: Micros) -> Result<Option<PastBalance>, EngineError> {
-        if at > read(self.reader.now()).await? {
+        if at > self.now().await? {
             return Err(Rejection::field("as_of_time", "must not lie in the future").into());
         }
-        read(self.reader.past_balance(user_id, at)).await
+        self.read(self.reader.past_balance(user_id, at)).await
     }
 
     /// Entries, newest first.
     ///
     /// # Errors
-    /// [`EngineError::StoreUnavailable`], like every read below.
+    /// [`EngineError::StoreUnavailable`] or [`EngineError::Overloaded`], like every read below.
     pub async fn list_entries(&self, query: &EntryQuery, page: Page) -> Result<Vec<Entry>, EngineError> {
-        read(self.reader.list_entries(query, page)).await
+        self.read(self.reader.list_entries(query, page)).await
     }
 
     /// Points rows, newest first, each beside its place in the list.
@@ -133,7 +141,7 @@ impl Handle {
         query: &PointsQuery,
         page: Page,
     ) -> Result<Vec<(i64, PointsDetail)>, EngineError> {
-        read(self.reader.list_points_details(query, page)).await
+        self.read(self.reader.list_points_details(query, page)).await
     }
 
     /// Financial rows, newest first, each beside its place in the list.
@@ -143,25 +151,25 @@ impl Handle {
         query: &FinancialQuery,
         page: Page,
     ) -> Result<Vec<(i64, FinancialTransaction)>, EngineError> {
-        read(self.reader.list_financial_transactions(query, page)).await
+        self.read(self.reader.list_financial_transactions(query, page)).await
     }
 
     /// Users, newest first.
     #[allow(clippy::missing_errors_doc, reason = "as list_entries")]
     pub async fn list_users(&self, before: Option<UserCursor>, limit: u32) -> Result<Vec<User>, EngineError> {
-        read(self.reader.list_users(before, limit)).await
+        self.read(self.reader.list_users(before, limit)).await
     }
 
     /// One task with its JSON.
     #[allow(clippy::missing_errors_doc, reason = "as list_entries")]
     pub async fn task(&self, task_id: &str) -> Result<Option<TaskRecord>, EngineError> {
-        read(self.reader.task(task_id)).await
+        self.read(self.reader.task(task_id)).await
     }
 
     /// Tasks, newest first.
     #[allow(clippy::missing_errors_doc, reason = "as list_entries")]
     pub async fn list_tasks(&self, query: &TaskQuery, page: Page) -> Result<Vec<TaskRecord>, EngineError> {
-        read(self.reader.list_tasks(query, page)).await
+        self.read(self.reader.list_tasks(query, page)).await
     }
 
     /// Charged tasks nobody settled, created before `created_before`, oldest first.
@@ -172,13 +180,13 @@ impl Handle {
         after: i64,
         limit: u32,
     ) -> Result<Vec<TaskRecord>, EngineError> {
-        read(self.reader.stuck_tasks(created_before, after, limit)).await
+        self.read(self.reader.stuck_tasks(created_before, after, limit)).await
     }
 
     /// The moment by the clock that judges.
     #[allow(clippy::missing_errors_doc, reason = "as list_entries")]
     pub async fn now(&self) -> Result<Micros, EngineError> {
-        read(self.reader.now()).await
+        self.reader.now().await.map_err(|error| logged(&error))
     }
 
     pub(super) async fn due_holds(&self, limit: u32) -> Result<Vec<(UserId, Text)>, EngineError> {
@@ -187,6 +195,20 @@ impl Handle {
             tracing::debug!(%error, "the sweep could not look for expired holds");
             EngineError::of_store(&error)
         })
+    }
+
+    /// Reads when it is this call's turn. What lists take longer for than callers can wait is told as such, and not as
+    /// a database that is away.
+    async fn read<T>(&self, answer: impl Future<Output = Result<T, StoreError>>) -> Result<T, EngineError> {
+        let Ok(Ok(_turn)) = tokio::time::timeout(READ_TURN, self.turns.acquire()).await else {
+            let is_up = *self.store_up.borrow();
+            return Err(if is_up {
+                EngineError::Overloaded { retry_after: READ_TURN }
+            } else {
+                EngineError::StoreUnavailable
+            });
+        };
+        answer.await.map_err(|error| logged(&error))
     }
 
     /// Users keep to one lane. A command whose user is not known yet goes by its task: the locks, not the lanes, keep
@@ -201,8 +223,4 @@ impl Handle {
         // The remainder is below the number of lanes, of which there is at least one.
         &self.lanes[usize::try_from(key % self.lanes.len() as u64).unwrap_or_default()]
     }
-}
-
-async fn read<T>(answer: impl Future<Output = Result<T, StoreError>>) -> Result<T, EngineError> {
-    answer.await.map_err(|error| logged(&error))
 }

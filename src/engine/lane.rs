@@ -1,14 +1,6 @@
 //! A lane: takes what waits as one batch, has it decided and committed, answers, and takes the next.
 //!
-//! What ends a batch:
-//!
-//! | the store says | the lane does |
-//! |---|---|
-//! | committed | answers each caller |
-//! | not committed, again | decides it again, with a short pause once that has not helped |
-//! | not committed, stop | tells the callers; nothing was done |
-//! | unknown | asks again with the same batch id until it knows, or the time for that is over |
-//! | a bug, or `decide` panicked | runs each caller's work alone, so that only the poisoned one fails |
+//! What follows each run of a batch is in [`super::pursuit`].
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -16,22 +8,21 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use super::answer::Answering;
 use super::error::logged;
+use super::pursuit::{Next, Outcomes, Pursuit};
 use super::queue::{Job, Receiver};
 use super::{EngineError, Options};
 use crate::clock::Ids;
 use crate::ledger::command::UNRESOLVED;
-use crate::ledger::decide::Outcome;
 use crate::ledger::{Footprint, Micros, Plan, Rejection, Snapshot, Text, Work, decide};
-use crate::store::{Failure, Reader, Run, StoreError, Transacted, Writer};
+use crate::store::{Reader, Run, Transacted, Writer};
 
 /// How often old batch ids are forgotten, and how many at once.
 const PRUNE_EVERY: Duration = Duration::from_secs(60);
 const PRUNE_ROWS: u32 = 5_000;
-/// The pause between two questions about an unknown outcome.
-const RESOLVE_PAUSE: Duration = Duration::from_millis(200);
 
 pub(super) struct Lane {
     writer: Box<dyn Writer>,
@@ -44,7 +35,7 @@ pub(super) struct Lane {
 
 /// How a batch of work ended for all of it.
 enum Ended {
-    Done(Vec<Vec<Outcome>>),
+    Done(Outcomes),
     Failed(EngineError),
     /// One of the works cannot be decided or stored; which one, only running them alone tells.
     Poisoned,
@@ -99,7 +90,7 @@ impl Lane {
         }
     }
 
-    fn answer(&self, jobs: Vec<Job>, outcomes: Vec<Vec<Outcome>>) {
+    fn answer(&self, jobs: Vec<Job>, outcomes: Outcomes) {
         debug_assert_eq!(jobs.len(), outcomes.len(), "each work has its outcomes");
         self.answering.answer(jobs.into_iter().zip(outcomes));
     }
@@ -159,86 +150,50 @@ impl Lane {
     /// Runs the batch until it is known how it ended, within the bounds of the options.
     async fn transact(&mut self, jobs: &[Job]) -> Ended {
         let footprint = Footprint::of(jobs.iter().map(|job| &job.work));
+        let mut pursuit = Pursuit::default();
         let mut batch_id = self.ids.batch_id();
-        let mut conflicts = 0;
-        // Set once a COMMIT went unanswered: what it would have answered, and until when we ask.
-        let mut unknown: Option<(Vec<Vec<Outcome>>, Instant)> = None;
         loop {
-            let mut decided = None;
-            let mut panicked = false;
-            let mut judge = |snapshot: Snapshot| match catch_unwind(AssertUnwindSafe(|| {
-                decide(snapshot, jobs.iter().map(|job| &job.work))
-            })) {
-                Ok(decision) => {
-                    decided = Some(decision.outcomes);
-                    decision.plan
-                }
-                Err(_) => {
-                    panicked = true;
-                    Plan::default()
-                }
-            };
-            let run = if unknown.is_some() { Run::Resolving } else { Run::First };
-            let transacted = self.writer.transact(batch_id, run, &footprint, &mut judge).await;
-            if panicked {
+            let Some((ended, decided)) = self.run_once(jobs, &footprint, batch_id, pursuit.run()).await
+            else {
                 tracing::error!("deciding a batch panicked: its commands are run one by one");
                 return Ended::Poisoned;
-            }
-            let failure = match (transacted, &mut unknown) {
-                (Transacted::Committed, _) => {
-                    return decided.map_or(Ended::Failed(EngineError::Internal), Ended::Done);
-                }
-                (Transacted::AlreadyCommitted, Some((outcomes, _))) => {
-                    return Ended::Done(std::mem::take(outcomes));
-                }
-                (Transacted::AlreadyCommitted, None) => {
-                    tracing::error!(%batch_id, "a new batch id had been used before");
-                    return Ended::Failed(EngineError::Internal);
-                }
-                (Transacted::Unknown(error), None) => {
-                    tracing::warn!(%batch_id, %error, "a commit was not answered: asking what became of it");
-                    let Some(outcomes) = decided else { return Ended::Failed(EngineError::OutcomeUnknown) };
-                    unknown = Some((outcomes, Instant::now() + self.options.resolve_for));
-                    continue;
-                }
-                // Until the id is found or the batch committed anew, a failure says nothing of the first commit.
-                (
-                    Transacted::Unknown(error)
-                    | Transacted::NotCommitted(Failure::Again(error) | Failure::Stop(error)),
-                    Some((outcomes, until)),
-                ) => {
-                    // Decided anew, the id was free: the first commit never was, and these answers are the ones to give.
-                    if let Some(decided_anew) = decided {
-                        *outcomes = decided_anew;
-                    }
-                    if Instant::now() >= *until {
-                        logged(&error);
-                        return Ended::Failed(EngineError::OutcomeUnknown);
-                    }
-                    tokio::time::sleep(RESOLVE_PAUSE).await;
-                    continue;
-                }
-                (Transacted::NotCommitted(failure), None) => failure,
             };
-            match failure {
-                Failure::Stop(error @ StoreError::Bug { .. }) => {
-                    logged(&error);
-                    return Ended::Poisoned;
-                }
-                Failure::Stop(error) => return Ended::Failed(logged(&error)),
-                Failure::Again(error) if conflicts >= self.options.conflict_retries => {
-                    logged(&error);
-                    return Ended::Failed(EngineError::StoreUnavailable);
-                }
-                Failure::Again(error) => {
-                    conflicts += 1;
-                    tracing::debug!(%error, conflicts, "deciding the batch again");
-                    batch_id = self.ids.batch_id();
-                    // The first retry is immediate: a lost race is won by reading again. After that, let others pass.
-                    tokio::time::sleep(Duration::from_millis(u64::from(conflicts - 1).min(50))).await;
-                }
+            match pursuit.after(ended, decided, &self.options) {
+                Next::Done(outcomes) => return Ended::Done(outcomes),
+                Next::Failed(error) => return Ended::Failed(error),
+                Next::Poisoned => return Ended::Poisoned,
+                Next::Again(pause) => tokio::time::sleep(pause).await,
+            }
+            if pursuit.run() == Run::First {
+                batch_id = self.ids.batch_id();
             }
         }
+    }
+
+    /// One run, and what it decided if it came that far; `None` if deciding panicked, and then nothing was written.
+    async fn run_once(
+        &mut self,
+        jobs: &[Job],
+        footprint: &Footprint,
+        batch_id: Uuid,
+        run: Run,
+    ) -> Option<(Transacted, Option<Outcomes>)> {
+        let mut decided = None;
+        let mut panicked = false;
+        let mut judge = |snapshot: Snapshot| match catch_unwind(AssertUnwindSafe(|| {
+            decide(snapshot, jobs.iter().map(|job| &job.work))
+        })) {
+            Ok(decision) => {
+                decided = Some(decision.outcomes);
+                decision.plan
+            }
+            Err(_) => {
+                panicked = true;
+                Plan::default()
+            }
+        };
+        let ended = self.writer.transact(batch_id, run, footprint, &mut judge).await;
+        (!panicked).then_some((ended, decided))
     }
 
     async fn prune_if_due(&mut self) {

@@ -16,6 +16,7 @@ mod error;
 mod expiry;
 mod handle;
 mod lane;
+mod pursuit;
 mod queue;
 mod reads;
 mod verify;
@@ -51,6 +52,9 @@ pub struct Options {
     pub batch_items: usize,
     /// Writers, each with a connection of its own; users are spread over them.
     pub lanes: usize,
+    /// Lists and look-ups that read at once. Two less than the connections that the stores read with by default: the
+    /// rest is for what writes and health cannot do without.
+    pub reads: usize,
     /// How often a conflicting batch is decided again before its callers are told to retry.
     pub conflict_retries: u32,
     /// How long an unknown outcome is pursued before its callers are told that it is unknown.
@@ -71,6 +75,7 @@ impl Default for Options {
             queue_bytes: 64 << 20,
             batch_items: 2_048,
             lanes: 1,
+            reads: 6,
             conflict_retries: 20,
             resolve_for: Duration::from_secs(15),
             sweep_every: Duration::from_millis(500),

@@ -153,6 +153,11 @@ impl Fingerprint {
         Some(differing.and_then(Field::from_tag).map_or("content", Field::name))
     }
 
+    /// Whether `other`, which holds one field at most, says of `field` what this one says.
+    pub fn agrees_on(&self, field: Field, other: &Fingerprint) -> bool {
+        self.of(field as u8) == other.of(field as u8)
+    }
+
     fn of(&self, tag: u8) -> Option<&[u8]> {
         self.0.chunks(WIDTH).find(|chunk| chunk[0] == tag)
     }
@@ -192,6 +197,12 @@ mod tests {
         let spellings = [r#"{"a":1,"b":[1,2]}"#, "{ \"b\": [1, 2],\n \"a\": 1 }"];
         assert_eq!(canonical_json(spellings[0]), canonical_json(spellings[1]));
         assert!(canonical_json("{a:1}").is_err());
+    }
+
+    #[test]
+    fn numbers_keep_their_digits() {
+        assert_eq!(canonical_json("1e400"), Ok("1e+400".to_owned()));
+        assert_ne!(canonical_json("18446744073709551617"), canonical_json("18446744073709551618"));
     }
 
     #[test]

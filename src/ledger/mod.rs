@@ -31,7 +31,7 @@ pub mod request;
 mod state;
 pub mod submission;
 pub mod task;
-mod text_enum;
+pub(crate) mod text_enum;
 pub mod time;
 pub mod user;
 pub mod verify;

@@ -31,13 +31,14 @@ impl Submission {
         actor: &Text,
         limits: &Limits,
     ) -> Result<Self, Rejection> {
-        if let Command::Authorize(authorize) = &mut command {
-            authorize.ttl_micros.get_or_insert(limits.default_hold_micros);
-        }
         let mut checks = Checks::new(limits);
         checks.id("request_id", request_id, LINE_CHARS);
         let fingerprint = content(&command, &mut checks);
         checks.finish().map_err(Rejection::InvalidField)?;
+        if let Command::Authorize(authorize) = &mut command {
+            // After the fingerprint: a repeat says the same also when the operator has changed the default meanwhile.
+            authorize.ttl_micros.get_or_insert(limits.default_hold_micros);
+        }
         let needs_id = match &command {
             Command::Credit(_) | Command::Debit(_) => true,
             Command::Refund(refund) => refund.amount.is_some(),
@@ -109,8 +110,7 @@ fn content(command: &Command, checks: &mut Checks<'_>) -> Fingerprint {
                 let days = checks.limits.max_hold_micros / 86_400_000_000;
                 checks.violation("ttl", format!("must be above 0 and at most {days} days"));
             }
-            let given = ttl_micros.filter(|ttl| *ttl != checks.limits.default_hold_micros);
-            charge_content(charge, 1, checks).optional(Field::Ttl, given)
+            charge_content(charge, 1, checks).optional(Field::Ttl, *ttl_micros)
         }
         Command::Capture(capture) => {
             task_key(capture.user_id, &capture.task_id, checks);

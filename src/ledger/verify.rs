@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 
 use super::hash::ChainFields;
 use super::{
-    EntryRange, Frozen, Hash, HoldState, Micros, Money, Operation, Purse, RequestRecord, SourceType, Task,
-    TransactionType, User, UserId,
+    EntryRange, Field, Fingerprint, Frozen, Hash, HoldState, Method, Micros, Money, Operation, Purse,
+    RequestRecord, SourceType, Task, TaskStatus, TransactionType, User, UserId,
 };
 
 /// A stored figure that is not what the rest of the ledger says it must be.
@@ -27,13 +27,33 @@ pub struct Disagreement {
 }
 
 /// What the entries of one order say.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Order {
     charged: Money,
     refunded: Money,
     charge_seq: Option<i64>,
-    newest_refund_seq: Option<i64>,
+    /// Its newest refund, and the request it came with: of two refunds in a row at most one came without.
+    refund: Option<(EntryRange, Option<String>)>,
+    /// Every entry, in the order of the chain.
+    moved: Vec<(i64, Operation)>,
     has_task: bool,
+}
+
+impl Order {
+    fn refund(&mut self, seq: i64, request_id: Option<&str>) {
+        self.refund = match self.refund.take() {
+            Some((range, came_with)) if end_of(range) == seq && came_with.as_deref() == request_id => {
+                Some((EntryRange { count: range.count.saturating_add(1), ..range }, came_with))
+            }
+            _ => Some((EntryRange { first_seq: seq, count: 1 }, request_id.map(str::to_owned))),
+        };
+    }
+
+    /// Whether all entries of `range` are this order's, and what `operation` wrote.
+    fn holds(&self, range: EntryRange, operation: Operation) -> bool {
+        range.count > 0
+            && (range.first_seq..end_of(range)).all(|seq| self.moved.binary_search(&(seq, operation)).is_ok())
+    }
 }
 
 /// The check of one user.
@@ -146,15 +166,17 @@ impl UserCheck {
     fn note_order(&mut self, row: &ChainFields<'_>, purse: Purse) {
         let moved = Money::of(purse, row.money.saturating_abs());
         match Operation::parse(row.operation) {
-            Some(Operation::Charge | Operation::Capture) => {
+            Some(operation @ (Operation::Charge | Operation::Capture)) => {
                 let order = self.orders.entry(row.order_id.to_owned()).or_default();
+                order.moved.push((row.user_seq, operation));
                 order.charged = order.charged.checked_add(moved).unwrap_or(order.charged);
                 order.charge_seq.get_or_insert(row.user_seq);
             }
             Some(Operation::Refund) => {
                 let order = self.orders.entry(row.order_id.to_owned()).or_default();
                 order.refunded = order.refunded.checked_add(moved).unwrap_or(order.refunded);
-                order.newest_refund_seq = Some(row.user_seq);
+                order.moved.push((row.user_seq, Operation::Refund));
+                order.refund(row.user_seq, row.request_id);
             }
             Some(Operation::Credit | Operation::Debit) | None => {}
         }
@@ -163,13 +185,9 @@ impl UserCheck {
     /// Takes one of the user's tasks; `is_refund` as stored.
     pub fn task(&mut self, task: &Task, is_refund: bool) {
         let key = || format!("task {}", task.task_id);
-        let order = match self.orders.get_mut(&*task.task_id) {
-            Some(order) => {
-                order.has_task = true;
-                *order
-            }
-            None => Order::default(),
-        };
+        let order = self.orders.entry(task.task_id.to_string()).or_default();
+        order.has_task = true;
+        let order = order.clone();
         self.compare(TASKS, key, "charged_points", &order.charged.points, &task.charged.points);
         self.compare(TASKS, key, "charged_cash", &order.charged.cash, &task.charged.cash);
         self.compare(TASKS, key, "refunded_points", &order.refunded.points, &task.refunded.points);
@@ -182,8 +200,8 @@ impl UserCheck {
             TASKS,
             key,
             "refund_seq and refund_entries",
-            &Seq(order.newest_refund_seq),
-            &Seq(task.refund_entries.map(last_seq)),
+            &Seqs(order.refund.as_ref().map(|(range, _)| *range)),
+            &Seqs(task.refund_entries),
         );
         let is_open = task.hold_state == Some(HoldState::Open);
         if is_open {
@@ -196,24 +214,96 @@ impl UserCheck {
             self.compare(TASKS, key, "hold_state", &captured, &!task.charged.is_zero());
         }
         self.compare(TASKS, key, "completed_at", &!task.status.is_open(), &task.complete_time.is_some());
+        self.settled(task, &order, key);
+        self.content(task, key);
         self.held = self.held.checked_add(task.held).unwrap_or(self.held);
+    }
+
+    /// What ended a task, and what that wrote.
+    fn settled(&mut self, task: &Task, order: &Order, key: impl Fn() -> String) {
+        let writes = match task.status {
+            TaskStatus::Completed => Some(Operation::Capture),
+            TaskStatus::Failed => Some(Operation::Refund),
+            TaskStatus::Pending | TaskStatus::Processing | TaskStatus::Canceled => None,
+        };
+        let is_reported = task.settle_fingerprint.is_some();
+        self.compare(TASKS, &key, "status and settle_fingerprint", &writes.is_some(), &is_reported);
+        if let Some(range) = task.settle_entries
+            && !writes.is_some_and(|operation| order.holds(range, operation))
+        {
+            let expected = "entries that ending this task wrote".to_owned();
+            self.add(TASKS, key(), "settle_seq and settle_entries", expected, Seqs(Some(range)).to_string());
+        }
+        let let_go = matches!(task.hold_state, Some(HoldState::Voided | HoldState::Expired));
+        if task.status == TaskStatus::Canceled && !let_go {
+            let expected = "canceled with its hold voided or expired".to_owned();
+            self.add(TASKS, key(), "status", expected, task.status.to_string());
+        }
+        if task.status == TaskStatus::Pending && let_go {
+            let expected = "not pending, as its hold was let go".to_owned();
+            self.add(TASKS, key(), "status", expected, task.status.to_string());
+        }
+        if task.status == TaskStatus::Failed && task.hold_state == Some(HoldState::Open) {
+            self.add(TASKS, key(), "status", "failed with no open hold".to_owned(), task.status.to_string());
+        }
+    }
+
+    /// The columns that the fingerprint of its creation covers: what a repeat of the call is compared with.
+    fn content(&mut self, task: &Task, key: impl Fn() -> String) {
+        let asked = if task.is_hold() { task.authorized.checked_total() } else { Some(task.money) };
+        let one = Fingerprint::new;
+        let columns = [
+            (Field::Amount, "amount", one().number(Field::Amount, asked.unwrap_or(i64::MAX))),
+            (Field::AppName, "app_name", one().text(Field::AppName, &task.app_name)),
+            (Field::TaskType, "task_type", one().text(Field::TaskType, &task.task_type)),
+            (
+                Field::DeploymentUuid,
+                "deployment_uuid",
+                one().text(Field::DeploymentUuid, &task.deployment_uuid),
+            ),
+            (Field::PayType, "pay_type", one().number(Field::PayType, task.pay_type.into())),
+        ];
+        for (field, what, stored) in columns {
+            if !task.fingerprint.agrees_on(field, &stored) {
+                let found = format!("another {what}");
+                self.add(TASKS, key(), "fingerprint", format!("that of the stored {what}"), found);
+            }
+        }
     }
 
     /// Takes one of the user's idempotency records.
     pub fn request(&mut self, record: &RequestRecord) {
-        let Frozen::Done { entries: Some(range), .. } = record.frozen else { return };
-        let end = range.first_seq.saturating_add(range.count.into());
+        let Frozen::Done { entries, .. } = record.frozen else { return };
+        let key = || format!("user {} request {}", record.user_id, record.request_id);
+        let order = record.task_id.as_ref().map(|task_id| self.orders.get(&**task_id));
+        let has_task = order.is_none_or(|order| order.is_some_and(|order| order.has_task));
+        let writes = writes(record.method);
+        let is_its_tasks = |range| match (order.flatten(), writes) {
+            (Some(order), Some(operation)) => order.holds(range, operation),
+            _ => false,
+        };
+        // Which entries a command without a task wrote, they say themselves: see below.
+        let is_strange =
+            entries.is_some_and(|range| (order.is_some() || writes.is_none()) && !is_its_tasks(range));
+        if let (false, Some(task_id)) = (has_task, &record.task_id) {
+            self.add(REQUESTS, key(), "task_id", format!("a task {task_id} of this user"), "none".to_owned());
+        }
+        let Some(range) = entries else { return };
+        let end = end_of(range);
         let mut missing = None;
         let mut wrong = None;
         for seq in range.first_seq..end {
             match self.requested.get_mut(&seq) {
-                Some((request_id, _, seen)) if **request_id == *record.request_id => *seen = true,
+                Some((request_id, operation, seen))
+                    if **request_id == *record.request_id && *operation == writes =>
+                {
+                    *seen = true;
+                }
                 // A repeat under another key of what was done before names the entries of the first.
                 Some(_) | None if seq <= self.seq && seq >= 1 => wrong = wrong.or(Some(seq)),
                 Some(_) | None => missing = Some(seq),
             }
         }
-        let key = || format!("user {} request {}", record.user_id, record.request_id);
         if let Some(seq) = missing {
             self.add(
                 REQUESTS,
@@ -222,6 +312,9 @@ impl UserCheck {
                 format!("an entry of seq {seq}"),
                 "no such entry".to_owned(),
             );
+        } else if is_strange {
+            let expected = format!("entries that {} of its task wrote", record.method);
+            self.add(REQUESTS, key(), "entry_seq and entry_count", expected, Seqs(entries).to_string());
         }
         if let (Some(seq), None) = (wrong, &record.task_id) {
             let found = "an entry of another request".to_owned();
@@ -298,8 +391,34 @@ impl UserCheck {
     }
 }
 
-fn last_seq(range: EntryRange) -> i64 {
-    range.first_seq.saturating_add(i64::from(range.count)).saturating_sub(1)
+/// The first number past a range.
+fn end_of(range: EntryRange) -> i64 {
+    range.first_seq.saturating_add(range.count.into())
+}
+
+/// What the entries of a method are; `None` of one that writes none.
+const fn writes(method: Method) -> Option<Operation> {
+    match method {
+        Method::Charge => Some(Operation::Charge),
+        Method::Capture | Method::CompleteTask => Some(Operation::Capture),
+        Method::Refund | Method::FailTask => Some(Operation::Refund),
+        Method::Credit => Some(Operation::Credit),
+        Method::Debit => Some(Operation::Debit),
+        Method::Authorize | Method::Void | Method::StartTask | Method::ExpireHold => None,
+    }
+}
+
+/// A range of `user_seq` for people.
+#[derive(PartialEq)]
+struct Seqs(Option<EntryRange>);
+
+impl std::fmt::Display for Seqs {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.0 {
+            Some(EntryRange { first_seq, count }) => write!(f, "{count} from {first_seq}"),
+            None => f.write_str("none"),
+        }
+    }
 }
 
 /// An optional `user_seq` for people.

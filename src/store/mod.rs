@@ -58,6 +58,12 @@ pub trait Store: Send + Sync + 'static {
 
     /// What it is, for people and without secrets: `SQLite ./scrip.db` or `PostgreSQL 15.18 at db:5432/scrip`.
     fn describe(&self) -> String;
+
+    /// Lets go of the database in good order; SQLite then leaves one file, which can be copied as it is. What comes
+    /// after fails or connects anew.
+    fn close(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async {})
+    }
 }
 
 /// Runs batches, one at a time.

@@ -97,6 +97,10 @@ pub(super) fn void(state: &mut State, command: &Void) -> Result<Effect, Rejectio
     check_open(&task, 0, state.now)?;
     release(&mut task, &mut user, HoldState::Voided, state.now);
     cancel_if_pending(&mut task, state.now);
+    // A void writes no entry that could carry it.
+    if task.status == TaskStatus::Canceled && !command.reason.is_empty() {
+        task.error = Some(Arc::clone(&command.reason));
+    }
     Ok(write(state, task, user))
 }
 

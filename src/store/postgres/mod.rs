@@ -44,7 +44,7 @@ pub struct Options {
     pub statement_timeout: Duration,
     /// How long connecting may take.
     pub connect_timeout: Duration,
-    /// How many connections the reader holds at most.
+    /// How many connections the reader holds at most: more than the engine lets lists read at once.
     pub readers: u32,
     /// Whether to bring the tables up to date; otherwise a database that is behind is refused.
     pub migrate: bool,

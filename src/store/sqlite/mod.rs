@@ -24,6 +24,7 @@ mod writer;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::BoxFuture;
 use sqlx::sqlite::SqlitePoolOptions;
 use tokio::sync::Mutex;
 
@@ -42,7 +43,7 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_millis(500);
 pub struct Options {
     /// Gives a batch its `now`.
     pub clock: Arc<dyn Clock>,
-    /// Connections that read.
+    /// Connections that read: more than the engine lets lists read at once.
     pub readers: u32,
     /// How long to wait for another process's write lock.
     pub busy_timeout: Duration,
@@ -61,7 +62,7 @@ impl Options {
     pub fn new(clock: Arc<dyn Clock>) -> Self {
         Self {
             clock,
-            readers: 4,
+            readers: 8,
             busy_timeout: Duration::from_secs(5),
             cache_kib: 64 << 10,
             wal_autocheckpoint: 10_000,
@@ -131,5 +132,13 @@ impl Store for Sqlite {
 
     fn describe(&self) -> String {
         format!("SQLite {}", self.location)
+    }
+
+    fn close(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async {
+            // The last connection to go moves the log into the file.
+            self.reader.pool.close().await;
+            self.session.lock().await.close().await;
+        })
     }
 }

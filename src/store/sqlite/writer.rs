@@ -17,6 +17,7 @@ use std::sync::Arc;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
+
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use tokio::sync::Mutex;
 use uuid::Uuid;
@@ -185,6 +186,15 @@ impl Session {
             self.connection = Some(connection);
         }
         self.unsettled = false;
+    }
+
+    /// Closes the connection. What is in doubt is left as it is, for the next start to check.
+    pub(super) async fn close(&mut self) {
+        self.settle().await;
+        let Some(connection) = self.connection.take().filter(|_| self.in_doubt.is_none()) else { return };
+        if let Err(error) = sqlx::Connection::close(connection).await {
+            tracing::debug!(%error, "the file was not closed in good order");
+        }
     }
 
     /// No more writes: the next start checks the file first.

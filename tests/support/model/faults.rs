@@ -133,7 +133,7 @@ impl Fault {
     }
 }
 
-/// Holds batches until it is opened.
+/// Holds batches (or lists) until it is opened.
 #[derive(Clone, Debug)]
 pub struct Gate {
     arrived: Arc<watch::Sender<usize>>,
@@ -146,7 +146,7 @@ impl Gate {
         Self { arrived: Arc::new(watch::Sender::new(0)), open: Arc::new(watch::Sender::new(false)) }
     }
 
-    /// Waits until so many batches have come to it, past or present.
+    /// Waits until so many have come to it, past or present.
     pub async fn arrivals(&self, count: usize) {
         let mut arrived = self.arrived.subscribe();
         arrived.wait_for(|arrived| *arrived >= count).await.expect("the gate is there");
@@ -186,6 +186,7 @@ struct Script {
     next: VecDeque<Fault>,
     always: Option<Fault>,
     reads: Option<Trouble>,
+    lists: Option<Gate>,
     read_count: usize,
     seen: Vec<Seen>,
 }
@@ -204,12 +205,17 @@ impl Faults {
     /// No more faults of any kind.
     pub fn clear(&self) {
         let mut script = self.lock();
-        (script.next, script.always, script.reads) = (VecDeque::new(), None, None);
+        (script.next, script.always, script.reads, script.lists) = (VecDeque::new(), None, None, None);
     }
 
     /// Whether reads (and pruning) fail from now on.
     pub fn fail_reads(&self, trouble: Option<Trouble>) {
         self.lock().reads = trouble;
+    }
+
+    /// Lists of users wait here from now on.
+    pub fn hold_lists(&self, gate: &Gate) {
+        self.lock().lists = Some(gate.clone());
     }
 
     /// Every batch that ran, in order; runs of one batch share its id.
@@ -238,6 +244,13 @@ impl Faults {
         let mut script = self.lock();
         if let Some(seen) = script.seen.iter_mut().rev().find(|seen| seen.batch_id == batch_id) {
             seen.plan = Some((plan.tasks.len(), plan.entries.len(), plan.requests.len()));
+        }
+    }
+
+    pub(super) async fn list(&self) {
+        let gate = self.lock().lists.clone();
+        if let Some(gate) = gate {
+            gate.pass().await;
         }
     }
 

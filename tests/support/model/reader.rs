@@ -236,13 +236,17 @@ impl Reader for ModelReader {
     }
 
     fn list_users(&self, before: Option<UserCursor>, limit: u32) -> Answer<'_, Vec<User>> {
-        self.answer(move |world| {
+        let answer = self.answer(move |world| {
             let mut users: Vec<User> = world.users().values().copied().collect();
             users.sort_by_key(|user| std::cmp::Reverse((user.create_time, user.user_id)));
             let before = before.map(|cursor| (cursor.create_time, cursor.user_id));
             users.retain(|user| before.is_none_or(|before| (user.create_time, user.user_id) < before));
             users.truncate(limit as usize);
             users
+        });
+        Box::pin(async move {
+            self.0.faults.list().await;
+            answer.await
         })
     }
 

@@ -2,7 +2,7 @@
 
 use super::commands::{authorize, capture, charge, complete, credit, expire, fail, start, text, void};
 use super::{Bench, Rejection, money};
-use crate::ledger::command::{Authorize, Charge, Command, CompleteTask};
+use crate::ledger::command::{Authorize, Charge, Command, CompleteTask, Void};
 use crate::ledger::{HoldState, Limits, Purse, Submission, TaskStatus, Work};
 
 const TTL: i64 = 1_000;
@@ -199,4 +199,12 @@ fn holds_of_a_user_add_up_and_never_exceed_the_purses() {
     bench.ok(authorize("c", 55));
     bench.ok(capture("b", 50));
     assert_eq!((bench.balance(), bench.held()), (money(55, 0), money(55, 0)));
+}
+
+#[test]
+fn a_voided_task_says_why() {
+    let mut bench = Bench::with(100, 0);
+    bench.ok(authorize("t", 80));
+    bench.ok(Void { reason: text("the user changed his mind"), ..void("t") });
+    assert_eq!(bench.world.task("t").error.as_deref(), Some("the user changed his mind"));
 }

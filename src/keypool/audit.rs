@@ -1,0 +1,53 @@
+//! What goes to `scrip_audit_log`, as data: who changed what of an account, and why.
+
+use super::AccountId;
+use crate::ledger::{Micros, Text};
+
+/// The actor of what the pool does by itself.
+pub const POOL: &str = "keypool";
+
+/// What a line speaks of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Subject {
+    /// An account.
+    Account(AccountId),
+    /// A workspace, and the account by which it was heard.
+    Workspace(Text, AccountId),
+    /// A lease.
+    Lease(Text, AccountId),
+}
+
+/// One field, before and after, in the words of the tables. Never a secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FieldChange {
+    /// The field.
+    pub field: &'static str,
+    /// What it was.
+    pub before: String,
+    /// What it is.
+    pub after: String,
+}
+
+/// One row of `scrip_audit_log`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuditLine {
+    /// When.
+    pub time: Micros,
+    /// Who: a caller's name, or [`POOL`].
+    pub actor: Text,
+    /// Of what.
+    pub subject: Subject,
+    /// Why.
+    pub reason: Text,
+    /// What changed; empty where something was only noted.
+    pub changes: Vec<FieldChange>,
+}
+
+/// The changes among named fields.
+pub(super) fn changes(fields: impl IntoIterator<Item = (&'static str, String, String)>) -> Vec<FieldChange> {
+    fields
+        .into_iter()
+        .filter(|(_, before, after)| before != after)
+        .map(|(field, before, after)| FieldChange { field, before, after })
+        .collect()
+}

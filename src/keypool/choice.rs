@@ -1,0 +1,175 @@
+//! The choice among locked rows: eligible, then tier, then a due probe, then least load, then by lot.
+
+use std::sync::Arc;
+
+use super::AccountId;
+use super::account::{Account, AccountStatus};
+use super::circuit::Gate;
+use super::lease::{Lease, LeaseOutcome};
+use super::pool::{Pool, Shared};
+use super::refusal::{Obstacles, Refusal};
+use super::score::{Against, lot, penalty, utilisation};
+use super::workspace::{against, gate, slots};
+use crate::ledger::Text;
+
+/// What a runner, or a charge with `select_key`, asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ask {
+    /// The new lease's id, made by the caller.
+    pub lease_id: Text,
+    /// The model.
+    pub app_name: Text,
+    /// The task.
+    pub task_id: Text,
+    /// Who will run it; may be empty.
+    pub runner_id: Text,
+    /// How long the lease shall live, in microseconds; `None` for the default.
+    pub ttl_micros: Option<i64>,
+    /// What the job is expected to cost upstream, in nano-USD; 0 if unknown.
+    pub estimated_cost_nano_usd: i64,
+    /// The account on which the task already runs (it was started there and has not ended): its key is needed again
+    /// to poll or to cancel, and a start elsewhere would be billed twice.
+    pub running_on: Option<AccountId>,
+    /// For ties.
+    pub random: u64,
+}
+
+/// What a selection would do. Nothing is done before [`Pool::take`], so that a charge may still be refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Choice {
+    /// This runner holds the task's lease already.
+    Again(Arc<Lease>),
+    /// A new lease.
+    New {
+        /// Whose.
+        account_id: AccountId,
+        /// Whether the account's return is tried with it.
+        is_probe: bool,
+        /// The live lease that it takes over from.
+        supersedes: Option<Text>,
+    },
+}
+
+/// Why nothing was chosen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoKey {
+    /// There is no key for the task now.
+    Refused(Refusal),
+    /// The task holds a lease on this account, or runs on it, and its workspace is not among the rows: to be decided
+    /// again with that locked, too.
+    Unlocked(AccountId),
+}
+
+/// Where the choice ranks an account: the lowest is chosen.
+type Rank = (i32, bool, u32, u64);
+
+impl Pool<'_> {
+    /// Which account the task shall run on, by the rows of this snapshot alone.
+    pub fn choose(&self, ask: &Ask) -> Result<Choice, NoKey> {
+        let newest = self.newest_of(&ask.task_id);
+        let live = newest.filter(|lease| lease.is_open());
+        let needed = live.map(|lease| lease.account_id).or(ask.running_on);
+        if let Some(account_id) = needed.filter(|account_id| self.account(*account_id).is_none()) {
+            return Err(NoKey::Unlocked(account_id));
+        }
+        if let Some(lease) = live.filter(|lease| lease.runner_id == ask.runner_id) {
+            return Ok(Choice::Again(Arc::clone(lease)));
+        }
+        let supersedes = live.map(|lease| Arc::clone(&lease.lease_id));
+        // A taken-over lease gives its slot back in the same commit.
+        let vacated = live.map(|lease| lease.account_id);
+        if let Some(choice) = self.running(ask, vacated, supersedes.clone()) {
+            return choice.map_err(NoKey::Refused);
+        }
+        let failed_on = newest.filter(|lease| lease.outcome.is_some_and(|outcome| outcome.cause().is_some()));
+        self.best(ask, vacated, failed_on.map(|lease| lease.account_id))
+            .map(|(account_id, is_probe)| Choice::New { account_id, is_probe, supersedes })
+            .map_err(NoKey::Refused)
+    }
+
+    /// The account on which the task runs hands its key out again, whatever its health and even while it drains:
+    /// status calls work on a locked account, too. Only a disabled one, or a refused key, is of no use.
+    fn running(
+        &self,
+        ask: &Ask,
+        vacated: Option<AccountId>,
+        supersedes: Option<Text>,
+    ) -> Option<Result<Choice, Refusal>> {
+        let account = self.account(ask.running_on?)?;
+        let shared = self.shared_of(account)?;
+        if account.status == AccountStatus::Disabled || account.key.out.is_some() {
+            return None;
+        }
+        let in_flight = self.in_flight_without(shared, vacated);
+        if in_flight >= shared.limit {
+            let mut obstacles = Obstacles::default();
+            obstacles.enabled();
+            obstacles.allowed(Gate::Free, in_flight);
+            return Some(Err(obstacles.refusal(self.now, self.peers.typical_latency_micros)));
+        }
+        Some(Ok(Choice::New { account_id: account.account_id, is_probe: false, supersedes }))
+    }
+
+    fn best(
+        &self,
+        ask: &Ask,
+        vacated: Option<AccountId>,
+        failed_on: Option<AccountId>,
+    ) -> Result<(AccountId, bool), Refusal> {
+        let mut obstacles = Obstacles::default();
+        let mut best: Option<(Rank, AccountId, bool)> = None;
+        let failed_in = failed_on.and_then(|id| self.account(id)).map(|account| &account.workspace);
+        for account in self.accounts().filter(|account| account.status == AccountStatus::Enabled) {
+            obstacles.enabled();
+            let Some(shared) = self.shared_of(account) else { continue };
+            if !account.allowed_apps.allows(&ask.app_name) {
+                continue;
+            }
+            let gate = gate(account, &shared.row, self.now);
+            let in_flight = self.in_flight_without(shared, vacated);
+            obstacles.allowed(gate, in_flight);
+            let slots = slots(account, &shared.row, shared.limit, self.now, self.settings);
+            let is_probe = gate == Gate::Due;
+            if in_flight >= slots || !(gate == Gate::Free || is_probe) {
+                continue;
+            }
+            let failed_here = failed_in == Some(&account.workspace);
+            let rank = self.rank(account, shared, in_flight, ask, (is_probe, failed_here));
+            if best.is_none_or(|(least, ..)| rank < least) {
+                best = Some((rank, account.account_id, is_probe));
+            }
+        }
+        best.map(|(_, account_id, is_probe)| (account_id, is_probe))
+            .ok_or_else(|| obstacles.refusal(self.now, self.peers.typical_latency_micros))
+    }
+
+    fn rank(
+        &self,
+        account: &Account,
+        shared: &Shared,
+        in_flight: u32,
+        ask: &Ask,
+        (is_probe, failed_here): (bool, bool),
+    ) -> Rank {
+        let typical = self.peers.typical_latency_micros;
+        let known = against(&shared.row, shared.committed_nano_usd, typical, self.now, self.settings);
+        let against = Against { failed_here, ..known };
+        let busy = utilisation(in_flight, shared.limit, account.weight);
+        let load = busy.saturating_add(penalty(&against, ask.estimated_cost_nano_usd));
+        (account.priority, !is_probe, load, lot(ask.random, account.account_id))
+    }
+
+    /// What its open leases take, without the one that the new lease would take over.
+    fn in_flight_without(&self, shared: &Shared, vacated: Option<AccountId>) -> u32 {
+        let leaves =
+            vacated.and_then(|id| self.account(id)).is_some_and(|a| a.workspace == shared.row.workspace);
+        shared.open.saturating_sub(u32::from(leaves))
+    }
+}
+
+impl Lease {
+    /// Whether a new lease of its task on `other` workspace is a second try after an upstream error.
+    pub(super) fn makes_suspect(&self, own: &Text, other: &Text) -> bool {
+        self.outcome == Some(LeaseOutcome::UpstreamError) && own != other
+    }
+}

@@ -1,0 +1,170 @@
+//! Cooldown, probe and return.
+
+use super::*;
+use crate::keypool::{Gate, Why};
+
+#[test]
+fn a_burst_of_rate_limits_is_one_strike_however_many_leases_report_it() {
+    let mut bench = Bench::with([account(1, 10), account(2, 10)]);
+    let leases: Vec<_> = (0..20).map(|_| bench.lease()).filter(|lease| lease.account_id == 1).collect();
+    for lease in &leases {
+        bench.report(lease, LeaseOutcome::RateLimited);
+    }
+    let circuit = &bench.world.workspace_of(1).circuit;
+    assert_eq!((bench.health(1), circuit.strikes), (Health::CoolingDown, 1));
+    assert!(bench.until(1) <= bench.now.plus(2 * S));
+}
+
+#[test]
+fn a_cooldown_only_ever_extends() {
+    let mut bench = Bench::with([account(1, 10)]);
+    let leases: Vec<_> = (0..5).map(|_| bench.lease()).collect();
+    let limited = |retry_after| Report {
+        http_status: Some(429),
+        retry_after_micros: Some(retry_after),
+        ..Report::default()
+    };
+    bench.release(&leases[0], &limited(50 * S));
+    let until = bench.until(1);
+    assert_eq!(until, bench.now.plus(50 * S));
+    bench.release(&leases[1], &limited(S));
+    assert_eq!(bench.until(1), until);
+    bench.report(&leases[2], LeaseOutcome::Succeeded);
+    assert_eq!(bench.until(1), until);
+    bench.release(&leases[3], &limited(70 * S));
+    assert_eq!(bench.until(1), bench.now.plus(70 * S));
+    bench.release(&leases[4], &limited(i64::MAX));
+    assert_eq!(bench.until(1), bench.now.plus(bench.settings.max_retry_after_micros));
+}
+
+#[test]
+fn one_probe_goes_out_for_the_whole_fleet_and_its_success_brings_the_account_back() {
+    let mut bench = Bench::with([account(1, 10)]);
+    bench.fail(LeaseOutcome::AccountLocked, 1);
+    assert_eq!(bench.health(1), Health::Locked);
+    assert_eq!(bench.refusal().why, Why::CoolingDown);
+    bench.now = bench.until(1);
+    let probe = bench.lease();
+    assert!(probe.is_probe);
+    assert_eq!(bench.health(1), Health::Probing);
+    assert_eq!(bench.refusal().why, Why::CoolingDown);
+    let released = bench.report(&probe, LeaseOutcome::Succeeded);
+    assert_eq!(released.health, Health::Healthy);
+    assert!(!bench.lease().is_probe);
+}
+
+#[test]
+fn a_failed_probe_keeps_the_account_out_for_longer_up_to_the_cap() {
+    let mut bench = Bench::with([account(1, 10)]);
+    bench.fail(LeaseOutcome::AccountLocked, 1);
+    let mut waits = Vec::new();
+    for _ in 0..9 {
+        waits.push(bench.until(1).0 - bench.now.0);
+        bench.now = bench.until(1);
+        let probe = bench.lease();
+        assert!(probe.is_probe);
+        bench.report(&probe, LeaseOutcome::AccountLocked);
+    }
+    let cap = bench.settings.account_locked.cap_micros;
+    assert!(waits.iter().all(|wait| *wait <= cap), "{waits:?}");
+    assert!(waits[3] > waits[0] && *waits.last().unwrap() >= cap / 2, "{waits:?}");
+}
+
+#[test]
+fn a_probe_that_ends_without_a_word_lets_the_next_try() {
+    let mut bench = Bench::with([account(1, 10)]);
+    bench.fail(LeaseOutcome::RateLimited, 1);
+    bench.now = bench.until(1);
+    let probe = bench.lease();
+    bench.report(&probe, LeaseOutcome::RunnerCanceled);
+    let probe = bench.lease();
+    assert!(probe.is_probe);
+    bench.pass(bench.settings.default_ttl_micros);
+    assert!(bench.lease().is_probe);
+}
+
+#[test]
+fn a_probe_that_is_accepted_proves_a_lock_gone_but_not_an_upstream_error() {
+    for (outcome, failures, proved) in
+        [(LeaseOutcome::AccountLocked, 1, true), (LeaseOutcome::UpstreamError, 6, false)]
+    {
+        let mut bench = Bench::with([account(1, 10)]);
+        bench.peer(None, -100 * S);
+        bench.fail(outcome, failures);
+        bench.now = bench.until(1);
+        let probe = bench.lease();
+        bench.pass(S);
+        bench.batch(&[], |pool| pool.renew(&probe.lease_id, None)).expect("it lives");
+        assert_eq!(bench.health(1) == Health::Healthy, proved, "{outcome}");
+    }
+}
+
+#[test]
+fn slots_come_back_one_after_the_other() {
+    let mut bench = Bench::with([account(1, 30)]);
+    bench.fail(LeaseOutcome::RateLimited, 1);
+    bench.now = bench.until(1);
+    let probe = bench.lease();
+    bench.report(&probe, LeaseOutcome::Succeeded);
+    bench.lease();
+    assert_eq!(bench.refusal().why, Why::AllBusy);
+    bench.pass(bench.settings.ramp_micros / 2);
+    for _ in 1..15 {
+        bench.lease();
+    }
+    assert_eq!(bench.refusal().why, Why::AllBusy);
+    bench.pass(bench.settings.ramp_micros / 2);
+    for _ in 15..30 {
+        bench.lease();
+    }
+}
+
+#[test]
+fn what_was_is_forgotten_once_the_account_has_proved_itself() {
+    let mut bench = Bench::with([account(1, 10)]);
+    bench.fail(LeaseOutcome::RateLimited, 1);
+    bench.now = bench.until(1);
+    let probe = bench.lease();
+    bench.report(&probe, LeaseOutcome::Succeeded);
+    assert_eq!(bench.world.workspace_of(1).circuit.strikes, 1);
+    bench.pass(bench.settings.ramp_micros);
+    bench.fail(LeaseOutcome::Succeeded, 1);
+    assert_eq!(bench.world.workspace_of(1).circuit.strikes, 0);
+}
+
+#[test]
+fn what_was_leased_before_the_return_is_no_evidence() {
+    let mut bench = Bench::with([account(1, 10)]);
+    let old = bench.lease();
+    bench.fail(LeaseOutcome::AccountLocked, 1);
+    bench.now = bench.until(1);
+    let probe = bench.lease();
+    bench.report(&probe, LeaseOutcome::Succeeded);
+    bench.report(&old, LeaseOutcome::AccountLocked);
+    assert_eq!(bench.health(1), Health::Healthy);
+}
+
+#[test]
+fn the_key_and_the_workspace_are_out_each_for_itself() {
+    let shared = |id| Account { workspace: text("shared"), ..account(id, 10) };
+    let mut bench = Bench::with([shared(1), shared(2)]);
+    let ask = Ask { random: 0, ..bench.ask("task") };
+    let lease = bench.select(&ask).unwrap();
+    let other = 3 - lease.account_id;
+    bench.report(&lease, LeaseOutcome::AuthFailed);
+    assert_eq!(bench.health(lease.account_id), Health::AuthFailed);
+    assert_eq!(bench.health(other), Health::Healthy);
+    bench.fail(LeaseOutcome::AccountLocked, 1);
+    assert_eq!(bench.health(other), Health::Locked);
+    assert_eq!(bench.health(lease.account_id), Health::AuthFailed);
+}
+
+#[test]
+fn the_stricter_of_two_gates_holds() {
+    let (early, late) = (Gate::Shut(Micros(1)), Gate::Shut(Micros(2)));
+    assert_eq!(early.strictest(late), late);
+    assert_eq!(Gate::Probing.strictest(early), early);
+    assert_eq!(Gate::Due.strictest(Gate::Probing), Gate::Probing);
+    assert_eq!(Gate::Free.strictest(Gate::Due), Gate::Due);
+    assert_eq!(Gate::Free.strictest(Gate::Free), Gate::Free);
+}

@@ -1,0 +1,143 @@
+//! The cached view.
+
+use super::*;
+use crate::keypool::view::SMALL_POOL;
+use crate::keypool::{AccountStatus, AllowList, Seen, View, Why, Workspace};
+
+const NOW: Micros = Micros(1_760_000_000_000_000);
+const APP: &str = "fal-ai/flux/dev";
+
+fn view_of(world: &World) -> View {
+    let mut view = View::new(Settings::default());
+    world.refresh(&mut view, NOW);
+    view
+}
+
+/// Tells the view that an account, alone in its workspace, has so many open leases.
+fn observe(view: &mut View, world: &World, account_id: AccountId, in_flight: u32) {
+    let account = &world.accounts[&account_id];
+    let workspace = &world.workspaces[&account.workspace];
+    let accounts = std::slice::from_ref(account);
+    view.observe(&Seen { workspace, accounts, in_flight, committed_nano_usd: 0 }, NOW);
+}
+
+fn pool_of(size: AccountId) -> World {
+    let mut world = World::default();
+    for id in 1..=size {
+        world.add(account(id, [2, 5, 10, 20, 40][id as usize % 5]));
+    }
+    world
+}
+
+#[test]
+fn a_view_fills_a_small_and_a_large_pool_evenly_and_to_the_last_slot() {
+    for size in [3, SMALL_POOL as AccountId, 500] {
+        let world = pool_of(size);
+        let mut view = view_of(&world);
+        let mut in_flight = vec![0_u32; size as usize + 1];
+        let slots: u32 = world.accounts.values().map(|account| account.max_concurrency).sum();
+        for lease in 0..slots {
+            let best = view.propose(APP, 0, lease.into()).accounts().next().expect("a slot is free");
+            in_flight[best as usize] += 1;
+            observe(&mut view, &world, best, in_flight[best as usize]);
+            if lease == slots / 2 {
+                for account in world.accounts.values() {
+                    let used = f64::from(in_flight[account.account_id as usize]);
+                    let exact = f64::from(account.max_concurrency) / 2.0;
+                    assert!((used - exact).abs() <= 1.3, "{used} of {}", account.max_concurrency);
+                }
+            }
+        }
+        assert!(view.propose(APP, 0, 1).is_empty());
+        let refusal = view.refusal(APP, NOW);
+        assert_eq!(refusal.why, Why::AllBusy);
+        observe(&mut view, &world, 2, in_flight[2] - 1);
+        assert_eq!(view.propose(APP, 0, 1).accounts().collect::<Vec<_>>(), [2]);
+    }
+}
+
+#[test]
+fn candidates_differ_and_the_best_comes_first() {
+    let world = pool_of(SMALL_POOL as AccountId);
+    let mut view = view_of(&world);
+    for id in 1..=SMALL_POOL as AccountId {
+        observe(&mut view, &world, id, 2);
+    }
+    let loads = |id: &AccountId| world.accounts[id].max_concurrency;
+    let found: Vec<_> = view.propose(APP, 0, 3).accounts().collect();
+    let different: std::collections::BTreeSet<_> = found.iter().collect();
+    assert_eq!(different.len(), 4);
+    assert!(found.iter().all(|id| loads(id) == 40));
+}
+
+#[test]
+fn tiers_allow_lists_and_status_are_kept() {
+    let mut world = World::default();
+    let only = |app: &str| AllowList::new(vec![app.into()]);
+    world.add(Account { priority: 1, ..account(1, 5) });
+    world.add(Account { allowed_apps: only("fal-ai/flux/*"), ..account(2, 1) });
+    world.add(Account { allowed_apps: only("fal-ai/kokoro"), ..account(3, 5) });
+    world.add(Account { status: AccountStatus::Draining, ..account(4, 5) });
+    let mut view = view_of(&world);
+    let found = |view: &View| view.propose(APP, 0, 9).accounts().collect::<Vec<_>>();
+    assert_eq!(found(&view), [2, 1]);
+    observe(&mut view, &world, 2, 1);
+    assert_eq!(found(&view), [1]);
+    observe(&mut view, &world, 1, 5);
+    assert_eq!(view.refusal(APP, NOW).why, Why::AllBusy);
+    world.accounts.get_mut(&1).unwrap().status = AccountStatus::Disabled;
+    world.accounts.get_mut(&2).unwrap().status = AccountStatus::Disabled;
+    world.refresh(&mut view, NOW);
+    assert_eq!(view.refusal(APP, NOW).why, Why::NoneAllowed);
+    assert_eq!(View::new(Settings::default()).refusal(APP, NOW).why, Why::NoneEnabled);
+}
+
+#[test]
+fn what_is_out_is_not_proposed_and_a_due_probe_goes_first() {
+    let world = pool_of(200);
+    let mut view = view_of(&world);
+    let mut row: Workspace = world.workspaces["ws-7"].clone();
+    let tell = |view: &mut View, row: &Workspace, now: Micros| {
+        let accounts = std::slice::from_ref(&world.accounts[&7]);
+        view.observe(&Seen { workspace: row, accounts, in_flight: 1, committed_nano_usd: 0 }, now);
+    };
+    row.circuit.out =
+        Some(keypool::Out { cause: Cause::RateLimited, since: NOW, until: NOW.plus(S), probe: None });
+    tell(&mut view, &row, NOW);
+    assert!((0..500).all(|random| view.propose(APP, 0, random).accounts().all(|id| id != 7)));
+    tell(&mut view, &row, NOW.plus(S));
+    assert!((0..500).all(|random| view.propose(APP, 0, random).accounts().next() == Some(7)));
+    row.circuit.begin_probe(text("probe"));
+    tell(&mut view, &row, NOW.plus(S));
+    assert!((0..500).all(|random| view.propose(APP, 0, random).accounts().all(|id| id != 7)));
+}
+
+#[test]
+fn witnesses_are_as_fresh_as_what_was_observed() {
+    let world = pool_of(3);
+    let mut view = view_of(&world);
+    let since = NOW.plus(-60 * S);
+    assert!(!view.peers().do_better("ws-1", Cause::UpstreamError, since));
+    let mut row = world.workspaces["ws-2"].clone();
+    row.vitals.succeed(NOW, Some(S), &Settings::default());
+    let accounts = std::slice::from_ref(&world.accounts[&2]);
+    view.observe(&Seen { workspace: &row, accounts, in_flight: 1, committed_nano_usd: 0 }, NOW);
+    assert!(view.peers().do_better("ws-1", Cause::UpstreamError, since));
+    assert!(!view.peers().do_better("ws-2", Cause::UpstreamError, since));
+    row.vitals.fail(Cause::UpstreamError, NOW.plus(1), &Settings::default());
+    view.observe(&Seen { workspace: &row, accounts, in_flight: 1, committed_nano_usd: 0 }, NOW);
+    assert!(view.peers().share_the_fault("ws-1", Cause::UpstreamError, since));
+}
+
+#[test]
+fn a_job_that_an_account_cannot_pay_for_goes_to_another_first() {
+    let mut world = pool_of(2);
+    world.workspaces.get_mut("ws-1").unwrap().balance_nano_usd = Some(5);
+    world.accounts.get_mut(&1).unwrap().max_concurrency = 20;
+    world.accounts.get_mut(&2).unwrap().max_concurrency = 20;
+    let view = view_of(&world);
+    let first =
+        |cost| (0..50).map(|random| view.propose(APP, cost, random).accounts().next()).collect::<Vec<_>>();
+    assert!(first(10).iter().all(|id| *id == Some(2)));
+    assert!(first(5).contains(&Some(1)));
+}
