@@ -11,6 +11,7 @@
 //! - [`ledger`]: the pure core that decides
 //! - [`keypool`]: which fal key a task gets, and what its account is blamed for; pure as well, not wired to a service yet
 //! - [`audit`]: the pure rules that compare fal's bill, the tasks and the ledger; nothing calls it yet
+//! - [`fal`]: the typed client of fal's platform API, and a fake fal; not wired to the service yet
 //! - [`clock`]: time and randomness, handed in
 
 pub mod api;
@@ -19,6 +20,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod engine;
+pub mod fal;
 pub mod keypool;
 pub mod ledger;
 pub mod pb;

@@ -4,7 +4,7 @@
 //! ([`View::observe`]). It may be wrong, and nothing rests on it: the candidates' rows are locked and read before one
 //! is chosen, and a candidate found full is observed as such, so that the next proposal names others.
 //!
-//! A small pool is scanned whole; a large one is kept on [`shelves`](super::shelves), by tier and allow-list, and
+//! A small pool is scanned whole; a large one is kept on shelves, by tier and allow-list, and
 //! proposing costs the same whatever its size.
 
 use super::AccountId;
