@@ -43,6 +43,10 @@ pub struct ServerOptions {
     pub initial_stream_window_bytes: u32,
     /// Bytes a client may send on one connection ahead of its handlers. Range 1 … 2^31 - 1, default 1 MiB.
     pub initial_connection_window_bytes: u32,
+    /// Bytes of messages still arriving, over all connections: what all calls together keep in memory before they are
+    /// decoded. The first 64 KiB of each call do not count. At the bound, larger calls are OVERLOADED. Range ≥ 16 MiB,
+    /// the largest message; default 256 MiB.
+    pub max_receiving_bytes: usize,
     /// Bytes of one response buffered for a client that reads slowly. Range 1 … 2^32 - 1, default 256 KiB.
     pub max_send_buffer_bytes: usize,
     /// How long the server works on a call until its response begins, whatever the client's `grpc-timeout` says. A
@@ -74,6 +78,7 @@ impl Default for ServerOptions {
             keepalive_timeout: Duration::from_secs(20),
             initial_stream_window_bytes: 512 * 1024,
             initial_connection_window_bytes: 1024 * 1024,
+            max_receiving_bytes: 256 * 1024 * 1024,
             max_send_buffer_bytes: 256 * 1024,
             max_request_timeout: Duration::from_secs(60),
             max_stream_duration: Duration::from_secs(3_600),
@@ -113,6 +118,7 @@ impl ServerOptions {
             (!self.keepalive_timeout.is_zero(), "keepalive_timeout", POSITIVE),
             (window(self.initial_stream_window_bytes), "initial_stream_window_bytes", WINDOW),
             (window(self.initial_connection_window_bytes), "initial_connection_window_bytes", WINDOW),
+            (self.max_receiving_bytes >= MAX_MESSAGE_BYTES, "max_receiving_bytes", "must be 16 MiB or more"),
             (send_ok, "max_send_buffer_bytes", "must be 1 to 4294967295 bytes"),
             (!self.max_request_timeout.is_zero(), "max_request_timeout", POSITIVE),
             (!self.max_stream_duration.is_zero(), "max_stream_duration", POSITIVE),

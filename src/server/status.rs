@@ -13,6 +13,9 @@ use crate::pb::{ERROR_DOMAIN, ErrorReason};
 /// How soon a call refused by a draining process may be tried again: the next process is already there or soon will be.
 const RETRY_AFTER_DRAIN: Duration = Duration::from_millis(500);
 
+/// How soon a large message may be sent again after many arrived at once.
+const RETRY_AFTER_INTAKE: Duration = Duration::from_millis(500);
+
 fn with_reason(
     code: Code,
     message: impl Into<String>,
@@ -85,6 +88,18 @@ pub(super) fn message_too_large(found_bytes: Option<u64>, limit_bytes: Option<u6
         ErrorReason::MessageTooLarge,
         &metadata,
         ErrorDetails::new(),
+    )
+}
+
+/// Too much is arriving at once for all of it to be kept.
+pub(super) fn too_much_at_once() -> Status {
+    let details = ErrorDetails::with_retry_info(Some(RETRY_AFTER_INTAKE));
+    with_reason(
+        Code::ResourceExhausted,
+        "too many large messages are arriving at once and this one was not taken up; retry after the given time",
+        ErrorReason::Overloaded,
+        &[],
+        details,
     )
 }
 

@@ -57,6 +57,11 @@ async fn foreign_tables_are_refused_by_name_and_others_left_alone() {
     let sql = "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'";
     let tables: i64 = sqlx::query(sql).fetch_one(&mut connection).await.unwrap().get(0);
     assert_eq!(tables, 3, "nothing was made there");
+
+    let url = cluster.fresh_database().await;
+    execute(&url, "CREATE TABLE scrip_schema (id int)").await;
+    let words = refusal(&url, migrating()).await;
+    assert!(words.contains("did not make: scrip_schema"), "{words}");
 }
 
 #[tokio::test]

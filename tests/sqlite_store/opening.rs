@@ -112,6 +112,19 @@ async fn foreign_tables_are_refused_by_name_and_left_alone() {
 }
 
 #[tokio::test]
+async fn views_and_a_schema_table_of_another_program_are_refused_in_words() {
+    let world = World::new();
+    let mut raw = world.raw().await;
+    execute(&mut raw, "CREATE VIEW ts_users AS SELECT 1").await.unwrap();
+    assert!(world.refusal().await.contains("scrip did not create (ts_users)"));
+
+    let world = World::new();
+    let mut raw = world.raw().await;
+    execute(&mut raw, "CREATE TABLE scrip_schema (id INTEGER)").await.unwrap();
+    assert!(world.refusal().await.contains("a table scrip_schema that scrip did not create"));
+}
+
+#[tokio::test]
 async fn another_programs_database_is_refused() {
     let world = World::new();
     let mut raw = world.raw().await;

@@ -3,13 +3,15 @@
 //! 1. [`access_log`]: one line a call, once its last byte is handed over or it was given up.
 //! 2. [`deadline`]: the client's `grpc-timeout` and the server's maximum; also ends open streams on a drain.
 //! 3. [`oversize`]: tonic's refusal of a message that is too large, in the code clients expect.
-//! 4. [`catch_panic`]: a panic in a handler becomes INTERNAL. Innermost, so that the others see an answer.
+//! 4. [`intake`]: what messages that have not arrived whole keep in memory, over all calls.
+//! 5. [`catch_panic`]: a panic in a handler becomes INTERNAL. Innermost, so that the others see an answer.
 //!
 //! The layers wrap future and body in place, without boxing: they are on the path of every charge.
 
 pub(super) mod access_log;
 pub(super) mod catch_panic;
 pub(super) mod deadline;
+pub(super) mod intake;
 pub(super) mod oversize;
 
 #[cfg(test)]
@@ -21,11 +23,12 @@ use tower::ServiceBuilder;
 use self::access_log::{AccessLog, AccessLogLayer};
 use self::catch_panic::{CatchPanic, CatchPanicLayer};
 use self::deadline::{DeadlineLayer, Deadlines};
+use self::intake::{Intake, IntakeLayer};
 use self::oversize::{Oversize, OversizeLayer};
 use super::{ServerOptions, Shutdown};
 
 /// The routes with every layer around them.
-pub(super) type Stack = AccessLog<Deadlines<Oversize<CatchPanic<Routes>>>>;
+pub(super) type Stack = AccessLog<Deadlines<Oversize<Intake<CatchPanic<Routes>>>>>;
 
 /// Wraps the routes. `shutdown` tells open streams to end.
 pub(super) fn stack(routes: Routes, options: &ServerOptions, shutdown: &Shutdown) -> Stack {
@@ -33,6 +36,7 @@ pub(super) fn stack(routes: Routes, options: &ServerOptions, shutdown: &Shutdown
         .layer(AccessLogLayer)
         .layer(DeadlineLayer::new(options.max_request_timeout, options.max_stream_duration, shutdown.clone()))
         .layer(OversizeLayer)
+        .layer(IntakeLayer::new(options.max_receiving_bytes))
         .layer(CatchPanicLayer)
         .service(routes.prepare())
 }

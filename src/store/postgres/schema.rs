@@ -72,7 +72,11 @@ pub(super) async fn applied(connection: &mut PgConnection, limit: Duration) -> R
         return if tables.is_empty() { Ok(Applied::default()) } else { Err(foreign(&tables)) };
     }
     let rows = within(limit, versions(connection)).await;
-    let rows = rows.map_err(|trouble| trouble.store_error("reading scrip_schema"))?;
+    let rows = rows.map_err(|trouble| match trouble.store_error("reading scrip_schema") {
+        // A table of that name with other columns.
+        StoreError::Bug { .. } => foreign(&["scrip_schema".to_owned()]),
+        error => error,
+    })?;
     for (version, oldest_binary) in &rows {
         check_binary(*version, oldest_binary)?;
     }

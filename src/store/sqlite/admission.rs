@@ -78,7 +78,13 @@ async fn versions(
         .map_err(|error| store_error("reading its tables", error))?;
     // A dump that was read back has lost the id, but not this table.
     if tables.iter().any(|table| table == "scrip_schema") {
-        return stored_versions(connection).await;
+        return match stored_versions(connection).await {
+            // A table of that name with other columns.
+            Err(StoreError::Bug { .. }) => refuse(format!(
+                "{location} holds a table scrip_schema that scrip did not create: name another file"
+            )),
+            versions => versions,
+        };
     }
     let foreign: Vec<&str> =
         tables.iter().map(String::as_str).filter(|table| table.starts_with("ts_")).collect();
