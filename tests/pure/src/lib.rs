@@ -3,5 +3,7 @@
 
 #[path = "../../../src/audit/mod.rs"]
 pub mod audit;
+#[path = "../../../src/keypool/mod.rs"]
+pub mod keypool;
 #[path = "../../../src/ledger/mod.rs"]
 pub mod ledger;
