@@ -84,8 +84,8 @@ async fn an_oversized_message_is_refused_and_the_connection_stays_usable(mut scr
     scrip.with_points(7, 100).await;
     let mut request = charge(7, "job", 1);
     request.input_params = "x".repeat(17 << 20);
-    let status = scrip.billing.charge(request).await.expect_err("17 MiB are refused");
-    assert_eq!(status.code(), Code::ResourceExhausted, "{status:?}");
+    let metadata = refused(scrip.billing.charge(request).await, Code::ResourceExhausted, "MESSAGE_TOO_LARGE");
+    assert_eq!(metadata["limit_bytes"], (16 << 20).to_string());
     assert_eq!(scrip.balance(7).await.total, 100);
 }
 
