@@ -21,7 +21,8 @@ use super::{
 ///
 /// **Tasks**: every task created in the period, of every user, and every other task that one of the events names
 /// (those only account for their events; they are judged by their own period's audit). Where `events_start` is before
-/// the period, also the tasks since then that are still open: B6 judges them.
+/// the period, also the tasks since then that are still open: a task that its own period's audit saw too early is judged
+/// here by the rules on what nobody settles, B3 and B6.
 #[derive(Debug)]
 pub struct Audit {
     scope: Scope,
@@ -234,10 +235,10 @@ impl Audit {
             emit(counts, sink, a7(&facts));
             emit(counts, sink, b1(&facts, thresholds));
             emit(counts, sink, b2(&facts));
-            emit(counts, sink, b3(&facts, thresholds));
             emit(counts, sink, b5(&facts, &scope.rates));
         }
         if scope.reaches(task) {
+            emit(counts, sink, b3(&facts, thresholds));
             emit(counts, sink, b6(&facts, thresholds));
         }
         if let Some(change) = cost::plan(task, billing, pool, scope) {

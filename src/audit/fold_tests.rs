@@ -148,8 +148,8 @@ fn an_event_after_the_period_is_its_tasks_and_is_no_stray_of_this_period() {
 }
 
 #[test]
-fn an_open_task_from_before_the_period_is_found_stuck_where_the_events_reach_back_to_it() {
-    let world = |events_start: Micros| {
+fn an_open_task_from_before_the_period_is_found_where_the_events_reach_back_to_it() {
+    let world = |events_start: Micros, events: Vec<Event>| {
         let mut world = sound();
         world.scope.events_start = events_start;
         world.tasks = vec![Task {
@@ -159,11 +159,13 @@ fn an_open_task_from_before_the_period_is_found_stuck_where_the_events_reach_bac
             reported_cost_nano_usd: None,
             ..sample::task()
         }];
-        world.events.clear();
+        world.events = events;
         world.rules()
     };
-    assert_eq!(world(at(-DAY)), [Rule::B6]);
-    assert_eq!(world(at(-DAY + 1)), []);
+    assert_eq!(world(at(-DAY), vec![]), [Rule::B6]);
+    assert_eq!(world(at(-DAY), vec![sample::event("r1", 1)]), [Rule::B3]);
+    assert_eq!(world(at(-DAY + 1), vec![]), []);
+    assert_eq!(world(at(-DAY + 1), vec![sample::event("r1", 1)]), []);
 }
 
 #[test]

@@ -4,7 +4,8 @@
 //! reach them. So a task of one attempt is open for one step, and only tasks of several attempts are kept, until both
 //! streams have passed their last id. The events of one request are gathered before they are given to its task.
 
-use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Disorder, Event, Micros, Scope, Task, Text};
 
@@ -54,7 +55,11 @@ impl Billing {
                 part.events = part.events.saturating_add(events);
                 part.cost = part.cost.saturating_add(cost);
             }
-            None => self.parts.push(Part { workspace, model: Text::clone(model), events, cost }),
+            None => {
+                // Nearly every bill has one part: what waits must not hold room for more.
+                self.parts.reserve_exact(1);
+                self.parts.push(Part { workspace, model: Text::clone(model), events, cost });
+            }
         }
     }
 
@@ -63,6 +68,7 @@ impl Billing {
             for part in &other.parts {
                 self.add(part.workspace, &part.model, time, part.events, part.cost);
             }
+            self.requests.reserve_exact(1);
             self.requests.push(request_id);
             // Events of one request come in no particular order.
             self.parts.sort_unstable_by(|one, other| {
@@ -96,6 +102,19 @@ struct Open {
     waiting: usize,
 }
 
+/// The open tasks that have a request id: one, unless runners mixed theirs up.
+#[derive(Debug)]
+struct Claims {
+    first: u64,
+    others: Vec<u64>,
+}
+
+impl Claims {
+    fn iter(&self) -> impl Iterator<Item = u64> {
+        std::iter::once(self.first).chain(self.others.iter().copied())
+    }
+}
+
 /// The events of one request: all of them, and those of the period.
 #[derive(Debug)]
 struct Group {
@@ -111,10 +130,13 @@ pub(super) struct Matcher {
     events: Head<(usize, Event)>,
     newest_task: Option<(Text, Text)>,
     newest_event: Text,
-    open: BTreeMap<u64, Open>,
+    /// Boxed: nodes of a tree that grows at its end are half empty.
+    open: BTreeMap<u64, Box<Open>>,
     next_open: u64,
-    /// Request id → the open tasks that have it: one, unless runners mixed theirs up.
-    waiting: BTreeMap<Text, Vec<u64>>,
+    /// Request id → the open tasks that have it.
+    waiting: BTreeMap<Text, Claims>,
+    /// Models and key ids, so that open tasks share them.
+    shared: BTreeSet<Text>,
     group: Option<Group>,
 }
 
@@ -128,6 +150,7 @@ impl Matcher {
             open: BTreeMap::new(),
             next_open: 0,
             waiting: BTreeMap::new(),
+            shared: BTreeSet::new(),
             group: None,
         }
     }
@@ -225,7 +248,7 @@ impl Matcher {
             self.give(group, settled);
         }
         while let Some(entry) = self.waiting.first_entry().filter(|entry| is_past(entry.key())) {
-            for id in entry.remove() {
+            for id in entry.remove().iter() {
                 let Some(open) = self.open.get_mut(&id) else { continue };
                 open.waiting = open.waiting.saturating_sub(1);
                 if open.waiting == 0 {
@@ -237,7 +260,7 @@ impl Matcher {
 
     /// Gives the events of a request to its task: where several claim it, to the one created first.
     fn give(&mut self, group: Group, settled: &mut Vec<Settled>) {
-        let claims = self.waiting.get(&group.request_id).into_iter().flatten().copied();
+        let claims = self.waiting.get(&group.request_id).into_iter().flat_map(Claims::iter);
         let owner = claims.min_by(|one, other| self.seniority(*one).cmp(&self.seniority(*other)));
         match owner.and_then(|id| self.open.get_mut(&id)) {
             Some(open) => open.billing.absorb(group.request_id, group.all),
@@ -256,7 +279,7 @@ impl Matcher {
 
     /// Takes the task at the head of its stream.
     fn admit(&mut self, settled: &mut Vec<Settled>) {
-        let Head::Row(task) = std::mem::replace(&mut self.tasks, Head::Wanted) else { return };
+        let Head::Row(mut task) = std::mem::replace(&mut self.tasks, Head::Wanted) else { return };
         let mut ids: Vec<Text> =
             task.attempts.iter().map(|attempt| Text::clone(&attempt.online_id)).collect();
         ids.retain(|id| !id.is_empty());
@@ -268,9 +291,30 @@ impl Matcher {
         }
         let id = self.next_open;
         self.next_open = id.saturating_add(1);
-        self.open.insert(id, Open { task, billing: Billing::default(), waiting: ids.len() });
+        if ids.len() > 1 {
+            self.share(&mut task);
+        }
+        self.open.insert(id, Box::new(Open { task, billing: Billing::default(), waiting: ids.len() }));
         for online_id in ids {
-            self.waiting.entry(online_id).or_default().push(id);
+            match self.waiting.entry(online_id) {
+                Entry::Vacant(free) => {
+                    free.insert(Claims { first: id, others: Vec::new() });
+                }
+                Entry::Occupied(claimed) => claimed.into_mut().others.push(id),
+            }
+        }
+    }
+
+    /// Makes a task that will wait share what many tasks have in common.
+    fn share(&mut self, task: &mut Task) {
+        let keys = task.attempts.iter_mut().map(|attempt| &mut attempt.key_id);
+        for text in keys.chain([&mut task.key_id, &mut task.app_name]) {
+            match self.shared.get(text) {
+                Some(known) => *text = Text::clone(known),
+                None => {
+                    self.shared.insert(Text::clone(text));
+                }
+            }
         }
     }
 

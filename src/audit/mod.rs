@@ -16,11 +16,14 @@
 //!
 //! Findings and costs leave through a [`Sink`] as they arise, so that what is kept grows with the number of users,
 //! models, workspaces and days, and with the tasks of several attempts that are still open, never with all tasks.
+//! A million tasks against a million events take some 80 MiB with 100,000 users and one task in ten tried twice, 360
+//! with a user for every task, 450 with every task tried twice (`tests/audit/scale.rs`).
 //!
 //! What a task's row says of its **billed** cost is read for one purpose: to plan no cost that is there already. Every
 //! rule judges by the events themselves, so applying costs changes no finding.
 //!
-//! Sums are `i128`: as many rows as there could ever be, of the largest `i64`, fit.
+//! Sums that rules judge are `i128`, where as many rows as there could ever be of the largest `i64` fit, and shares are
+//! multiplied out: nothing is rounded before it is judged, and no float is near.
 
 #![deny(clippy::arithmetic_side_effects)]
 

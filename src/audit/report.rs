@@ -176,27 +176,58 @@ pub struct TaskRow {
     #[serde(serialize_with = "text")]
     pub model: Text,
     /// Its tasks.
-    pub sums: TaskSums,
+    pub sums: CellSums,
 }
 
-/// Layer 3: a user.
+/// Tasks of one account, user and model, summed. There may be as many of these as tasks, so that the sums are `i64`,
+/// held at its ends: 9 thousand million dollars.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct CellSums {
+    /// How many.
+    pub tasks: u64,
+    /// What they were charged, in points.
+    pub charged_points: i64,
+    /// What of it went back, in points.
+    pub refunded_points: i64,
+    /// What they cost, in nano-USD: the billed cost of each, else the reported one.
+    pub cost_nano_usd: i64,
+    /// How many have neither a billed nor a reported cost.
+    pub without_cost: u64,
+}
+
+impl CellSums {
+    pub(super) fn add(&mut self, other: &TaskSums) {
+        self.tasks = self.tasks.saturating_add(other.tasks);
+        self.charged_points = self.charged_points.saturating_add(narrow(other.charged_points));
+        self.refunded_points = self.refunded_points.saturating_add(narrow(other.refunded_points));
+        self.cost_nano_usd = self.cost_nano_usd.saturating_add(narrow(other.cost_nano_usd));
+        self.without_cost = self.without_cost.saturating_add(other.without_cost);
+    }
+}
+
+/// The nearest `i64`.
+fn narrow(sum: i128) -> i64 {
+    i64::try_from(sum).unwrap_or(if sum < 0 { i64::MIN } else { i64::MAX })
+}
+
+/// Layer 3: a user. Its sums are `i64`, held at its ends, as its purses are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct UserRow {
     /// The user.
     pub user_id: UserId,
     /// What its tasks of the period were charged, in points.
-    pub charged_points: i128,
+    pub charged_points: i64,
     /// What the ledger drew from its points purse for them.
-    pub points_consumed: i128,
+    pub points_consumed: i64,
     /// What the ledger drew from its cash purse for them, in points.
-    pub cash_consumed: i128,
+    pub cash_consumed: i64,
     /// What of the charges went back, in points.
-    pub refunded_points: i128,
+    pub refunded_points: i64,
     /// What was put in during the period's days, in points of both purses.
-    pub credited_points: i128,
+    pub credited_points: i64,
     /// Charged less consumed from both purses, in points.
-    pub difference_points: i128,
-    /// Whether the difference is 0.
+    pub difference_points: i64,
+    /// Whether the two agree: A4 is silent.
     pub ok: bool,
 }
 
@@ -273,11 +304,11 @@ impl UserTotals {
     pub(super) fn add(&mut self, row: &UserRow) {
         self.users = self.users.saturating_add(1);
         self.not_ok = self.not_ok.saturating_add(u64::from(!row.ok));
-        self.charged_points = self.charged_points.saturating_add(row.charged_points);
-        self.points_consumed = self.points_consumed.saturating_add(row.points_consumed);
-        self.cash_consumed = self.cash_consumed.saturating_add(row.cash_consumed);
-        self.refunded_points = self.refunded_points.saturating_add(row.refunded_points);
-        self.credited_points = self.credited_points.saturating_add(row.credited_points);
+        self.charged_points = self.charged_points.saturating_add(row.charged_points.into());
+        self.points_consumed = self.points_consumed.saturating_add(row.points_consumed.into());
+        self.cash_consumed = self.cash_consumed.saturating_add(row.cash_consumed.into());
+        self.refunded_points = self.refunded_points.saturating_add(row.refunded_points.into());
+        self.credited_points = self.credited_points.saturating_add(row.credited_points.into());
     }
 }
 

@@ -186,9 +186,9 @@ pub struct UserTasks {
     /// Whose.
     pub user_id: UserId,
     /// Drawn from the points purse by charges and captures.
-    pub points_consumed: i128,
+    pub points_consumed: i64,
     /// Drawn from the cash purse by charges and captures.
-    pub cash_consumed: i128,
+    pub cash_consumed: i64,
 }
 
 /// What a user's ledger says of a day, by the time of the entry. In points of both purses, as positive numbers. Days
@@ -200,11 +200,11 @@ pub struct UserDay {
     /// The day, by the calendar of the [`super::Scope`].
     pub day: super::Day,
     /// Drawn by charges and captures.
-    pub consumed: i128,
+    pub consumed: i64,
     /// Given back by refunds.
-    pub refunded: i128,
+    pub refunded: i64,
     /// Put in by credits: bought, given, earned.
-    pub credited: i128,
+    pub credited: i64,
 }
 
 /// Something `verify` found: a stored figure that is not what the rest of the ledger says it must be.

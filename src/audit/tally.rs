@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use super::matching::Billing;
 use super::pool::{Pool, Workspace};
 use super::report::{
-    AccountRow, DayRow, EventSums, ModelRow, StraySums, TaskRow, TaskSums, UnitRow, WorkspaceModelRow,
-    WorkspaceRow,
+    AccountRow, CellSums, DayRow, EventSums, ModelRow, StraySums, TaskRow, TaskSums, UnitRow,
+    WorkspaceModelRow, WorkspaceRow,
 };
 use super::rules::model::{Unbilled, a2, a3_model};
 use super::rules::workspace::{a1, a8, b7};
@@ -19,7 +19,7 @@ pub(super) struct Tally {
     /// Model → its place in `models`: what is kept by user and model need not repeat the name.
     places: BTreeMap<Text, u32>,
     models: Vec<ModelTally>,
-    tasks: BTreeMap<(Option<i64>, UserId, u32), TaskSums>,
+    tasks: BTreeMap<(Option<i64>, UserId, u32), CellSums>,
     days: BTreeMap<Day, DayRow>,
     pub(super) pending_tasks: u64,
     pub(super) unjudged_tasks: u64,
@@ -222,9 +222,9 @@ impl Tally {
     /// Counts what the ledger moved on a day.
     pub(super) fn user_day(&mut self, day: &super::UserDay) {
         let row = self.day(day.day);
-        row.consumed_points = row.consumed_points.saturating_add(day.consumed);
-        row.refunded_points = row.refunded_points.saturating_add(day.refunded);
-        row.credited_points = row.credited_points.saturating_add(day.credited);
+        row.consumed_points = row.consumed_points.saturating_add(day.consumed.into());
+        row.refunded_points = row.refunded_points.saturating_add(day.refunded.into());
+        row.credited_points = row.credited_points.saturating_add(day.credited.into());
     }
 
     /// Judges the workspaces, then the models.

@@ -9,22 +9,28 @@ use super::{Day, Disorder, Finding, Scope, Task, Thresholds, UserDay, UserId, Us
 /// Every user of the audit.
 #[derive(Debug, Default)]
 pub(super) struct Users {
-    rows: BTreeMap<UserId, UserRow>,
+    sums: BTreeMap<UserId, UserSums>,
     newest_tasks: Option<UserId>,
     newest_day: Option<(UserId, Day)>,
     window: Window,
 }
 
-impl Users {
-    fn row(&mut self, user_id: UserId) -> &mut UserRow {
-        self.rows.entry(user_id).or_insert_with(|| UserRow { user_id, ..UserRow::default() })
-    }
+/// What is kept of a user, in points.
+#[derive(Debug, Default)]
+struct UserSums {
+    charged: i64,
+    refunded: i64,
+    points_consumed: i64,
+    cash_consumed: i64,
+    credited: i64,
+}
 
+impl Users {
     /// Counts a task of the period.
     pub(super) fn task(&mut self, task: &Task) {
-        let row = self.row(task.user_id);
-        row.charged_points = row.charged_points.saturating_add(task.money.into());
-        row.refunded_points = row.refunded_points.saturating_add(task.refunded.into());
+        let sums = self.sums.entry(task.user_id).or_default();
+        sums.charged = sums.charged.saturating_add(task.money);
+        sums.refunded = sums.refunded.saturating_add(task.refunded);
     }
 
     /// Takes what the ledger says of a user's tasks.
@@ -33,9 +39,9 @@ impl Users {
             return Err(Disorder::User { user_id: ledger.user_id });
         }
         self.newest_tasks = Some(ledger.user_id);
-        let row = self.row(ledger.user_id);
-        row.points_consumed = ledger.points_consumed;
-        row.cash_consumed = ledger.cash_consumed;
+        let sums = self.sums.entry(ledger.user_id).or_default();
+        sums.points_consumed = ledger.points_consumed;
+        sums.cash_consumed = ledger.cash_consumed;
         Ok(())
     }
 
@@ -52,8 +58,8 @@ impl Users {
         self.newest_day = Some((day.user_id, day.day));
         self.window.move_to(day.user_id, day.day, thresholds);
         let verdict = scope.has_day(day.day).then(|| {
-            let row = self.row(day.user_id);
-            row.credited_points = row.credited_points.saturating_add(day.credited);
+            let sums = self.sums.entry(day.user_id).or_default();
+            sums.credited = sums.credited.saturating_add(day.credited);
             [a5(day, thresholds), a6(day, &self.window, thresholds)]
         });
         self.window.push(day);
@@ -63,16 +69,21 @@ impl Users {
     /// Judges every user, and makes the rows of layer 3.
     pub(super) fn finish(self, mut emit: impl FnMut(Option<Finding>)) -> (Vec<UserRow>, UserTotals) {
         let mut totals = UserTotals::default();
-        let rows = self.rows.into_values().map(|mut row| {
-            let ledger = UserTasks {
-                user_id: row.user_id,
-                points_consumed: row.points_consumed,
-                cash_consumed: row.cash_consumed,
+        let rows = self.sums.into_iter().map(|(user_id, sums)| {
+            let UserSums { charged, refunded, points_consumed, cash_consumed, credited } = sums;
+            let finding = a4(charged, &UserTasks { user_id, points_consumed, cash_consumed });
+            let ok = finding.is_none();
+            emit(finding);
+            let row = UserRow {
+                user_id,
+                charged_points: charged,
+                points_consumed,
+                cash_consumed,
+                refunded_points: refunded,
+                credited_points: credited,
+                difference_points: charged.saturating_sub(points_consumed.saturating_add(cash_consumed)),
+                ok,
             };
-            emit(a4(row.charged_points, &ledger));
-            let consumed = row.points_consumed.saturating_add(row.cash_consumed);
-            row.difference_points = row.charged_points.saturating_sub(consumed);
-            row.ok = row.difference_points == 0;
             totals.add(&row);
             row
         });

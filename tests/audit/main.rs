@@ -102,10 +102,10 @@ proptest! {
         let (report, out) = audit(&world, true);
         let mut sums = [0_i128; 5];
         let mut add = |at: usize, figure: i128| sums[at] += figure;
-        report.tasks.iter().for_each(|row| add(0, row.sums.charged_points));
+        report.tasks.iter().for_each(|row| add(0, row.sums.charged_points.into()));
         report.models.iter().for_each(|row| add(1, row.sums.charged_points));
         report.days.iter().for_each(|row| add(2, row.sums.charged_points));
-        report.users.iter().for_each(|row| add(3, row.charged_points));
+        report.users.iter().for_each(|row| add(3, row.charged_points.into()));
         world.tasks.iter().filter(|task| (1_000..2_000).contains(&task.create_time.0)).for_each(|task| add(4, task.money.into()));
         prop_assert_eq!(sums, [report.totals.sums.charged_points; 5]);
         prop_assert_eq!(report.totals.users.charged_points, report.totals.sums.charged_points);
@@ -113,7 +113,7 @@ proptest! {
         let tasks: u64 = report.tasks.iter().map(|row| row.sums.tasks).sum();
         prop_assert_eq!(tasks, report.totals.sums.tasks);
         let cost = |rows: &mut dyn Iterator<Item = i128>| rows.sum::<i128>();
-        let by_task = cost(&mut report.tasks.iter().map(|row| row.sums.cost_nano_usd));
+        let by_task = cost(&mut report.tasks.iter().map(|row| row.sums.cost_nano_usd.into()));
         let by_day = cost(&mut report.days.iter().map(|row| row.sums.cost_nano_usd));
         prop_assert_eq!((by_task, by_day), (report.totals.sums.cost_nano_usd, report.totals.sums.cost_nano_usd));
 

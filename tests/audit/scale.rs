@@ -100,7 +100,7 @@ fn a_million_tasks_against_a_million_events() {
     let mut out = Counted::default();
     let start = tokio::time::Instant::now();
     let before = resident_kib();
-    // Tasks come by the least of their request ids: of an even pair of ids, that is the one they were made of.
+    // Sorted already: the least request id of a task is the one it was made of.
     let mut tasks = (0..MILLION).map(task);
     let mut events = (0..MILLION).map(event);
     loop {

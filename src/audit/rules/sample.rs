@@ -80,7 +80,7 @@ pub(crate) const fn user_tasks() -> UserTasks {
 }
 
 /// A day of user 7, counted from the first of the period.
-pub(crate) const fn user_day(day: i32, consumed: i128, refunded: i128) -> UserDay {
+pub(crate) const fn user_day(day: i32, consumed: i64, refunded: i64) -> UserDay {
     UserDay {
         user_id: 7,
         day: super::super::Day(100_i32.saturating_add(day)),

@@ -6,9 +6,9 @@ use super::super::thresholds::exceeds;
 use super::super::{Day, Evidence, Finding, Rule, Thresholds, UserDay, UserId, UserTasks};
 
 /// A4: what the user's tasks of the period were charged is not what the ledger consumed for those tasks, in points.
-pub fn a4(charged_points: i128, ledger: &UserTasks) -> Option<Finding> {
-    let consumed = ledger.points_consumed.saturating_add(ledger.cash_consumed);
-    let difference = charged_points.saturating_sub(consumed);
+pub fn a4(charged_points: i64, ledger: &UserTasks) -> Option<Finding> {
+    let consumed = i128::from(ledger.points_consumed).saturating_add(ledger.cash_consumed.into());
+    let difference = i128::from(charged_points).saturating_sub(consumed);
     if difference == 0 {
         return None;
     }
@@ -23,7 +23,7 @@ pub fn a4(charged_points: i128, ledger: &UserTasks) -> Option<Finding> {
 
 /// A5: the day's refunds are more than the share of its consumption, or there was none.
 pub fn a5(day: &UserDay, thresholds: &Thresholds) -> Option<Finding> {
-    if !exceeds(day.refunded, day.consumed, thresholds.refund_share_bp) {
+    if !exceeds(day.refunded.into(), day.consumed.into(), thresholds.refund_share_bp) {
         return None;
     }
     let evidence = Evidence::new([
@@ -39,7 +39,7 @@ pub fn a5(day: &UserDay, thresholds: &Thresholds) -> Option<Finding> {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Window {
     user_id: UserId,
-    active: VecDeque<(Day, i128)>,
+    active: VecDeque<(Day, i64)>,
 }
 
 impl Window {
@@ -49,7 +49,7 @@ impl Window {
             self.active.clear();
             self.user_id = user_id;
         }
-        let is_past = |active: &(Day, i128)| day.since(active.0) > i64::from(thresholds.spike_window_days);
+        let is_past = |active: &(Day, i64)| day.since(active.0) > i64::from(thresholds.spike_window_days);
         while self.active.front().is_some_and(is_past) {
             self.active.pop_front();
         }
@@ -63,7 +63,7 @@ impl Window {
     }
 
     fn sum(&self) -> i128 {
-        self.active.iter().fold(0, |sum: i128, (_, consumed)| sum.saturating_add(*consumed))
+        self.active.iter().fold(0, |sum: i128, (_, consumed)| sum.saturating_add((*consumed).into()))
     }
 }
 
@@ -74,8 +74,9 @@ pub fn a6(day: &UserDay, before: &Window, thresholds: &Thresholds) -> Option<Fin
     let enough = u32::try_from(days).unwrap_or(u32::MAX) >= thresholds.spike_active_days.max(1);
     // consumed > factor × sum ÷ days, multiplied out.
     let count = i128::try_from(days).unwrap_or(i128::MAX);
-    let spike = day.consumed.saturating_mul(count) > sum.saturating_mul(thresholds.spike_factor.into());
-    if !enough || !spike || day.consumed < thresholds.spike_min_points.into() {
+    let spike =
+        i128::from(day.consumed).saturating_mul(count) > sum.saturating_mul(thresholds.spike_factor.into());
+    if !enough || !spike || day.consumed < thresholds.spike_min_points {
         return None;
     }
     let evidence = Evidence::new([
@@ -127,7 +128,7 @@ mod tests {
     }
 
     /// The window before day 10 after these days, and the verdict on what was consumed on it.
-    fn spike(days: &[(i32, i128)], consumed: i128) -> Option<Finding> {
+    fn spike(days: &[(i32, i64)], consumed: i64) -> Option<Finding> {
         let thresholds = Thresholds::default();
         let mut window = Window::default();
         for (day, consumed) in days {
