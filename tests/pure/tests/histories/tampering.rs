@@ -116,7 +116,10 @@ fn tamper(rows: &mut Rows, what: usize, at: usize) {
         (27, ..) => {
             let refused = |record: &&mut RequestRecord| {
                 matches!(record.frozen, Frozen::Refused(_))
-                    && record.task_id.as_ref().is_some_and(|id| rows.tasks.iter().all(|task| task.task_id != *id))
+                    && record
+                        .task_id
+                        .as_ref()
+                        .is_some_and(|id| rows.tasks.iter().all(|task| task.task_id != *id))
             };
             if let Some(record) = rows.requests.iter_mut().find(refused) {
                 record.frozen = Frozen::Done { entries: None, late: false };
