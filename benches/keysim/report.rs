@@ -1,0 +1,179 @@
+//! What is printed: a table for people, a CSV for everything, and the targets, met or missed.
+
+use std::fmt::Write as _;
+
+use super::hot::Costs;
+use super::measure::Measures;
+use super::scenario::{Fault, Scenario};
+
+/// A cell with what each policy made of it: scrip first, the oracle last.
+pub struct Cell {
+    pub scenario: Scenario,
+    pub results: Vec<(&'static str, Measures)>,
+}
+
+impl Cell {
+    pub fn scrip(&self) -> &Measures {
+        &self.results[0].1
+    }
+
+    pub fn oracle(&self) -> &Measures {
+        &self.results[self.results.len() - 1].1
+    }
+
+    /// The baseline that served most.
+    fn best_baseline(&self) -> (&'static str, f64) {
+        let baselines = &self.results[1..self.results.len() - 1];
+        let served = baselines.iter().map(|(name, measures)| (*name, measures.success()));
+        served.max_by(|a, b| a.1.total_cmp(&b.1)).unwrap_or(("none", 0.0))
+    }
+
+    /// The baseline that served most of those that kept every limit.
+    fn best_lawful(&self) -> Option<(&'static str, f64)> {
+        let baselines = &self.results[1..self.results.len() - 1];
+        let lawful = baselines.iter().filter(|(_, measures)| measures.violations == 0);
+        lawful.map(|(name, m)| (*name, m.success())).max_by(|a, b| a.1.total_cmp(&b.1))
+    }
+}
+
+/// Share of the oracle's successes that are missing.
+fn regret(measures: &Measures, oracle: &Measures) -> f64 {
+    1.0 - measures.succeeded as f64 / oracle.succeeded.max(1) as f64
+}
+
+fn seconds(value: Option<f64>) -> String {
+    match value {
+        None => "–".to_owned(),
+        Some(value) if value.is_infinite() => "never".to_owned(),
+        Some(value) => format!("{value:.1}"),
+    }
+}
+
+fn percent(share: f64) -> String {
+    format!("{:.2}", share * 100.0)
+}
+
+/// One row a cell: scrip's figures beside the oracle's success and the best baseline's.
+pub fn table(cells: &mut [Cell]) -> String {
+    let mut text = String::from(
+        "| pool × jobs × load × replicas × fault | success % | oracle % | regret % | best baseline % | wait p50/p99 s | \
+         over limit | wasted | after blame | detect s | back s | false out | leaked slot-s | Jain |\n\
+         |---|---|---|---|---|---|---|---|---|---|---|---|---|---|\n",
+    );
+    for cell in cells {
+        let (name, best) = cell.best_baseline();
+        let regret = regret(cell.scrip(), cell.oracle());
+        let oracle = percent(cell.oracle().success());
+        let loses = cell.scrip().success() < best;
+        let lawful = match cell.best_lawful() {
+            Some((lawful, _)) if lawful == name => "",
+            _ => ", over limits",
+        };
+        let scenario = cell.scenario;
+        let scrip = &mut cell.results[0].1;
+        let waits = format!("{:.2}/{:.2}", scrip.idle_wait(0.5), scrip.idle_wait(0.99));
+        let is_hit = !scrip.hit.is_empty();
+        let _ = writeln!(
+            text,
+            "| {scenario} | {} | {oracle} | {} | {}{} ({name}{lawful}) | {waits} | {} | {} | {} | {} | {} | {} | {:.0} | {} |",
+            percent(scrip.success()),
+            percent(regret),
+            if loses { "**beaten:** " } else { "" },
+            percent(best),
+            scrip.violations,
+            if is_hit { format!("{:.1}", scrip.wasted_each()) } else { "–".to_owned() },
+            if scenario.fault.is_dead_or_locked() { scrip.after_blame.to_string() } else { "–".to_owned() },
+            seconds(scrip.detect()),
+            seconds(scrip.back(&scenario)),
+            scrip.false_quarantines,
+            scrip.leaked_slot_micros as f64 / 1e6,
+            if scenario.fault == Fault::None { format!("{:.3}", scrip.jain()) } else { "–".to_owned() },
+        );
+    }
+    text
+}
+
+/// Every policy of every cell.
+pub fn csv(cells: &mut [Cell]) -> String {
+    let mut text = String::from(
+        "pool,jobs,load,replicas,fault,policy,tasks,success,regret,refused,wait_p50_s,wait_p99_s,over_limit,\
+         wasted_per_account,after_blame,detect_s,back_s,false_out,leaked_slot_s,jain\n",
+    );
+    for cell in cells {
+        let scenario = cell.scenario;
+        let oracle = cell.oracle().clone();
+        for (name, measures) in &mut cell.results {
+            let (p50, p99) = (measures.idle_wait(0.5), measures.idle_wait(0.99));
+            let _ = writeln!(
+                text,
+                "{},{:?},{},{},{:?},{name},{},{:.5},{:.5},{},{p50:.3},{p99:.3},{},{:.2},{},{},{},{},{:.0},{:.4}",
+                scenario.pool,
+                scenario.jobs,
+                scenario.load,
+                scenario.replicas,
+                scenario.fault,
+                measures.tasks,
+                measures.success(),
+                regret(measures, &oracle),
+                measures.refused,
+                measures.violations,
+                measures.wasted_each(),
+                measures.after_blame,
+                seconds(measures.detect()),
+                seconds(measures.back(&scenario)),
+                measures.false_quarantines,
+                measures.leaked_slot_micros as f64 / 1e6,
+                measures.jain(),
+            );
+        }
+    }
+    text
+}
+
+/// The targets, each met or missed, with the worst figure and where it was.
+pub fn targets(cells: &[Cell], costs: &Costs) -> String {
+    let mut text = String::from("| target | worst | where | |\n|---|---|---|---|\n");
+    let mut judge =
+        |name: &str, worst: Option<(f64, String)>, is_met: &dyn Fn(f64) -> bool, digits: usize| {
+            let Some((figure, place)) = worst else {
+                let _ = writeln!(text, "| {name} | – | no such cell | not tried |");
+                return;
+            };
+            let verdict = if is_met(figure) { "met" } else { "**missed**" };
+            let _ = writeln!(text, "| {name} | {figure:.digits$} | {place} | {verdict} |");
+        };
+    let worst = |of: &dyn Fn(&Cell) -> Option<f64>| {
+        let figures = cells.iter().filter_map(|cell| Some((of(cell)?, cell.scenario.to_string())));
+        figures.max_by(|a, b| a.0.total_cmp(&b.0))
+    };
+    let none = |figure: f64| figure == 0.0;
+    judge("no lease beyond a limit", worst(&|cell| Some(cell.scrip().violations as f64)), &none, 0);
+    let is_innocent = |cell: &&Cell| matches!(cell.scenario.fault, Fault::Poison | Fault::Outage);
+    let out = |cell: &Cell| is_innocent(&cell).then(|| cell.scrip().false_quarantines as f64);
+    judge("nobody out under poison input or global outage", worst(&out), &none, 0);
+    let regret = |cell: &Cell| Some(regret(cell.scrip(), cell.oracle()) * 100.0);
+    judge("successes within 5 % of the oracle's", worst(&regret), &|figure| figure <= 5.0, 2);
+    let after =
+        |cell: &Cell| cell.scenario.fault.is_dead_or_locked().then(|| cell.scrip().after_blame as f64);
+    judge("no lease but probes after the first blame", worst(&after), &none, 0);
+    let back = |cell: &Cell| {
+        let is_lock = matches!(cell.scenario.fault, Fault::ExhaustedLock | Fault::PositiveLock);
+        if is_lock { cell.scrip().back(&cell.scenario) } else { None }
+    };
+    judge("back ≤ 300 s (the cap) + one probe after a top-up, s", worst(&back), &|figure| figure <= 310.0, 1);
+    let uneven = |cell: &Cell| {
+        let counts = cell.scenario.fault == Fault::None && cell.scenario.load >= 800;
+        counts.then(|| -cell.scrip().jain())
+    };
+    let uneven = worst(&uneven).map(|(figure, place)| (-figure, place));
+    judge("Jain ≥ 0.98 at ≥ 0.8 load, one healthy tier", uneven, &|figure| figure >= 0.98, 4);
+    let place =
+        format!("propose and observe {:.0} ns, refresh {:.0} µs", costs.with_observe, costs.refresh / 1e3);
+    judge(
+        "propose of 10,000 accounts ≤ 1 µs, ns",
+        Some((costs.propose, place)),
+        &|figure| figure <= 1_000.0,
+        0,
+    );
+    text
+}
