@@ -17,8 +17,9 @@ use super::queue::{Job, Receiver};
 use super::{EngineError, Options};
 use crate::clock::Ids;
 use crate::ledger::command::UNRESOLVED;
-use crate::ledger::{Footprint, Micros, Plan, Rejection, Snapshot, Text, Work, decide};
-use crate::store::{Reader, Run, Transacted, Writer};
+use crate::ledger::{Micros, Rejection, Text, Work, decide};
+use crate::ledger;
+use crate::store::{Footprint, Plan, Reader, Run, Snapshot, Transacted, Writer};
 
 /// How often old batch ids are forgotten, and how many at once.
 const PRUNE_EVERY: Duration = Duration::from_secs(60);
@@ -149,7 +150,7 @@ impl Lane {
 
     /// Runs the batch until it is known how it ended, within the bounds of the options.
     async fn transact(&mut self, jobs: &[Job]) -> Ended {
-        let footprint = Footprint::of(jobs.iter().map(|job| &job.work));
+        let footprint = Footprint::from(ledger::Footprint::of(jobs.iter().map(|job| &job.work)));
         let mut pursuit = Pursuit::default();
         let mut batch_id = self.ids.batch_id();
         loop {
@@ -181,11 +182,11 @@ impl Lane {
         let mut decided = None;
         let mut panicked = false;
         let mut judge = |snapshot: Snapshot| match catch_unwind(AssertUnwindSafe(|| {
-            decide(snapshot, jobs.iter().map(|job| &job.work))
+            decide(snapshot.ledger, jobs.iter().map(|job| &job.work))
         })) {
             Ok(decision) => {
                 decided = Some(decision.outcomes);
-                decision.plan
+                decision.plan.into()
             }
             Err(_) => {
                 panicked = true;

@@ -2,7 +2,7 @@
 
 use super::AccountId;
 use super::circuit::Circuit;
-use crate::ledger::Text;
+use crate::ledger::{Micros, Text};
 use crate::ledger::text_enum::text_enum;
 
 text_enum! {
@@ -14,6 +14,15 @@ text_enum! {
         Draining = "draining",
         /// Not used at all.
         Disabled = "disabled",
+        /// Gone for operators, its secrets erased. Its row stays for the leases and bills that name it.
+        Deleted = "deleted",
+    }
+}
+
+impl AccountStatus {
+    /// Whether nothing may be leased of it, not even for a task that runs on it.
+    pub const fn is_out(self) -> bool {
+        matches!(self, AccountStatus::Disabled | AccountStatus::Deleted)
     }
 }
 
@@ -38,6 +47,17 @@ impl AllowList {
             })
     }
 
+    /// Reads the list as it is stored; `None` for what is no JSON array of texts.
+    pub fn from_json(json: &str) -> Option<Self> {
+        let apps: Vec<String> = serde_json::from_str(json).ok()?;
+        Some(Self::new(apps.into_iter().map(Text::from).collect()))
+    }
+
+    /// As it is stored: a JSON array of texts.
+    pub fn to_json(&self) -> String {
+        serde_json::Value::from_iter(self.0.iter().map(|app| &**app)).to_string()
+    }
+
     /// The entries, sorted.
     pub fn apps(&self) -> &[Text] {
         &self.0
@@ -55,6 +75,8 @@ pub struct Account {
     pub workspace: Text,
     /// The id of its key.
     pub key_id: Text,
+    /// The id of the key for fal's platform API, where it has one of its own. Never leased.
+    pub billing_key_id: Option<Text>,
     /// Whether the operator lets it be used.
     pub status: AccountStatus,
     /// The most jobs its workspace may run at once; ≥ 0 (fal gives 2 to 40). Of several accounts of one workspace
@@ -72,6 +94,10 @@ pub struct Account {
     pub use_cnt: i64,
     /// Errors ever blamed on it.
     pub error_cnt: i64,
+    /// When it was added.
+    pub create_time: Micros,
+    /// When an operator last changed it.
+    pub update_time: Micros,
     /// Whether its key is accepted. The workspace has a circuit of its own for all else.
     pub key: Circuit,
 }

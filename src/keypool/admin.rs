@@ -1,15 +1,221 @@
-//! What operators and reconciliation change: settings of an account, its key, its workspace, its balance.
+//! What operators and reconciliation change: accounts added, changed and deleted, their keys, workspaces and balances.
 
 use std::sync::Arc;
 
-use super::audit::{Subject, changes};
+use super::audit::{FieldChange, Subject, changes};
 use super::circuit::Circuit;
 use super::pool::{Pool, Unknown};
+use super::secret::{AccountKey, KeyWrite, NewKey, Purpose, Reseal};
 use super::verdict::moved;
-use super::{Account, AccountStatus};
-use crate::ledger::Text;
+use super::{Account, AccountId, AccountStatus, AllowList};
+use crate::ledger::{Rejection, Text};
+
+/// An account to be added.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewAccount {
+    /// Its name, for people.
+    pub name: Text,
+    /// The key that is leased.
+    pub key: NewKey,
+    /// The key for fal's platform API, if it has one of its own.
+    pub billing_key: Option<NewKey>,
+    /// The workspace it shares; empty for one of its own.
+    pub workspace: Text,
+    /// The most jobs its workspace may run at once, ≥ 1.
+    pub max_concurrency: u32,
+    /// Its tier: 0 is tried first.
+    pub priority: i32,
+    /// How much of the work it shall carry, in percent of its share by limit; 1 to 10,000.
+    pub weight: u32,
+    /// The models it may run.
+    pub allowed_apps: AllowList,
+    /// Notes.
+    pub remark: Text,
+    /// Its credit at fal, in nano-USD; `None` if unknown.
+    pub balance_nano_usd: Option<i64>,
+}
+
+impl NewAccount {
+    /// The workspace it will be in. Where none is told the key's id names one: no other account has had it.
+    pub fn workspace(&self) -> &Text {
+        if self.workspace.is_empty() { &self.key.key_id } else { &self.workspace }
+    }
+}
+
+/// What an operator changes of an account; `None` leaves what is stored.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+#[allow(missing_docs, reason = "each is the field of NewAccount of that name")]
+pub struct AccountChanges {
+    pub name: Option<Text>,
+    pub status: Option<AccountStatus>,
+    pub workspace: Option<Text>,
+    pub max_concurrency: Option<u32>,
+    pub priority: Option<i32>,
+    pub weight: Option<u32>,
+    pub allowed_apps: Option<AllowList>,
+    pub remark: Option<Text>,
+    pub balance_nano_usd: Option<Option<i64>>,
+    pub key: Option<NewKey>,
+    /// `Some(None)` takes the key away.
+    pub billing_key: Option<Option<NewKey>>,
+}
 
 impl Pool<'_> {
+    /// Adds an account, or takes a deleted one back whose key it is.
+    ///
+    /// # Errors
+    /// ACCOUNT_EXISTS, if the key is or was another's.
+    pub fn create(&mut self, new: &NewAccount, actor: &str) -> Result<AccountId, Rejection> {
+        let exists = || Rejection::AccountExists { key_id: Arc::clone(&new.key.key_id) };
+        let before = match self.owner_of(&new.key.key_id) {
+            None => None,
+            Some(owner) => {
+                let account = self.account(owner).filter(|account| account.status == AccountStatus::Deleted);
+                Some(account.ok_or_else(exists)?.clone())
+            }
+        };
+        let account_id = match &before {
+            Some(account) => account.account_id,
+            None => self.fresh_id(),
+        };
+        let workspace = Arc::clone(new.workspace());
+        self.open_workspace(&workspace);
+        let account = Account {
+            account_id,
+            name: Arc::clone(&new.name),
+            workspace: Arc::clone(&workspace),
+            key_id: Arc::clone(&new.key.key_id),
+            billing_key_id: new.billing_key.as_ref().map(|key| Arc::clone(&key.key_id)),
+            status: AccountStatus::Enabled,
+            max_concurrency: new.max_concurrency,
+            priority: new.priority,
+            weight: new.weight,
+            allowed_apps: new.allowed_apps.clone(),
+            remark: Arc::clone(&new.remark),
+            use_cnt: before.as_ref().map_or(0, |account| account.use_cnt),
+            error_cnt: before.as_ref().map_or(0, |account| account.error_cnt),
+            create_time: before.as_ref().map_or(self.now, |account| account.create_time),
+            update_time: self.now,
+            key: Circuit::default(),
+        };
+        self.put_account(account);
+        self.store_key(account_id, Purpose::Lease, &new.key);
+        if let Some(key) = &new.billing_key {
+            self.store_key(account_id, Purpose::Billing, key);
+        }
+        // What others of the workspace have told of its credit is not forgotten.
+        let known = self.workspace(&workspace).and_then(|row| row.balance_nano_usd);
+        self.put_balance(&workspace, new.balance_nano_usd.or(known));
+        self.recount(&workspace);
+        if let Some(before) = before.filter(|before| before.workspace != workspace) {
+            self.recount(&before.workspace);
+        }
+        let fields = changes([
+            ("name", String::new(), new.name.to_string()),
+            ("key_id", String::new(), new.key.key_id.to_string()),
+            ("workspace", String::new(), workspace.to_string()),
+            ("max_concurrency", String::new(), new.max_concurrency.to_string()),
+        ]);
+        self.note(actor, Subject::Account(account_id), "added".to_owned(), fields);
+        Ok(account_id)
+    }
+
+    /// Changes an account.
+    ///
+    /// # Errors
+    /// ACCOUNT_NOT_FOUND; ACCOUNT_EXISTS, if its new key is or was another's.
+    pub fn update(
+        &mut self,
+        account_id: AccountId,
+        changes: &AccountChanges,
+        (actor, reason): (&str, &str),
+    ) -> Result<(), Rejection> {
+        let before = self.existing(account_id)?;
+        if let Some(key) = &changes.key
+            && self.owner_of(&key.key_id).is_some_and(|owner| owner != account_id)
+        {
+            return Err(Rejection::AccountExists { key_id: Arc::clone(&key.key_id) });
+        }
+        let keep = |changed: &Option<Text>, kept: &Text| changed.as_ref().unwrap_or(kept).clone();
+        let workspace = match &changes.workspace {
+            Some(told) if told.is_empty() => Arc::clone(&before.key_id),
+            told => keep(told, &before.workspace),
+        };
+        let wanted = Account {
+            name: keep(&changes.name, &before.name),
+            status: changes.status.unwrap_or(before.status),
+            workspace: Arc::clone(&workspace),
+            max_concurrency: changes.max_concurrency.unwrap_or(before.max_concurrency),
+            priority: changes.priority.unwrap_or(before.priority),
+            weight: changes.weight.unwrap_or(before.weight),
+            allowed_apps: changes.allowed_apps.clone().unwrap_or_else(|| before.allowed_apps.clone()),
+            remark: keep(&changes.remark, &before.remark),
+            key_id: changes.key.as_ref().map_or(&before.key_id, |key| &key.key_id).clone(),
+            billing_key_id: match &changes.billing_key {
+                None => before.billing_key_id.clone(),
+                Some(key) => key.as_ref().map(|key| Arc::clone(&key.key_id)),
+            },
+            update_time: self.now,
+            ..before.clone()
+        };
+        self.open_workspace(&workspace);
+        let has_new_secret = changes.key.is_some() || changes.billing_key.is_some();
+        self.revise(wanted, actor, reason).map_err(|Unknown| Rejection::AccountNotFound(account_id))?;
+        if let Some(key) = &changes.key {
+            self.replace_key(&before, Purpose::Lease, Some(&before.key_id), Some(key));
+        }
+        if let Some(key) = &changes.billing_key {
+            self.replace_key(&before, Purpose::Billing, before.billing_key_id.as_ref(), key.as_ref());
+        }
+        if has_new_secret {
+            let subject = Subject::Account(account_id);
+            self.note(actor, subject, format!("stored a secret: {reason}"), Vec::new());
+        }
+        if let Some(balance) = changes.balance_nano_usd {
+            let told = (actor, reason);
+            self.hear_balance(&workspace, account_id, balance, told)
+                .map_err(|Unknown| Rejection::AccountNotFound(account_id))?;
+        } else if workspace != before.workspace {
+            let known = self.workspace(&workspace).and_then(|row| row.balance_nano_usd);
+            self.put_balance(&workspace, known);
+        }
+        Ok(())
+    }
+
+    /// Takes an account out for good. Its secrets go at once; its open leases may still be given back.
+    ///
+    /// # Errors
+    /// ACCOUNT_NOT_FOUND.
+    pub fn delete(
+        &mut self,
+        account_id: AccountId,
+        (actor, reason): (&str, &str),
+    ) -> Result<(), Rejection> {
+        let before = self.existing(account_id)?;
+        let gone = Account {
+            status: AccountStatus::Deleted,
+            billing_key_id: None,
+            update_time: self.now,
+            ..before.clone()
+        };
+        self.revise(gone, actor, reason).map_err(|Unknown| Rejection::AccountNotFound(account_id))?;
+        let keys: Vec<AccountKey> = self.keys_of(account_id).cloned().collect();
+        for key in keys {
+            let retire_time = key.retire_time.or(Some(self.now));
+            self.put_key(AccountKey { sealed: None, retire_time, ..key });
+        }
+        Ok(())
+    }
+
+    /// Stores a secret that was sealed anew. One that has been replaced meanwhile stays as it is.
+    pub fn take_reseal(&mut self, reseal: &Reseal, actor: &str) {
+        let subject = Subject::Account(reseal.account_id);
+        let fields = changes([("kek_id", reseal.before.kek_id.to_string(), reseal.after.kek_id.to_string())]);
+        let reason = format!("sealed the {} key {} anew", reseal.purpose, reseal.key_id);
+        self.note(actor, subject, reason, fields);
+        self.reseal(KeyWrite::Reseal(reseal.clone()));
+    }
+
     /// Replaces what an operator may set of an account; counters and health stay the pool's own.
     ///
     /// Another key starts without the old one's guilt. Enabling an account that is out brings its probe forward: the
@@ -53,7 +259,7 @@ impl Pool<'_> {
     pub fn hear_balance(
         &mut self,
         workspace: &Text,
-        account_id: super::AccountId,
+        account_id: AccountId,
         balance_nano_usd: Option<i64>,
         (actor, reason): (&str, &str),
     ) -> Result<(), Unknown> {
@@ -62,12 +268,10 @@ impl Pool<'_> {
         let circuit = row.circuit.clone();
         let now = self.now;
         let grew = matches!((before, balance_nano_usd), (Some(had), Some(has)) if has > had);
-        self.change_workspace(workspace, |row| {
-            row.balance_nano_usd = balance_nano_usd;
-            if grew {
-                row.circuit.hasten(now);
-            }
-        });
+        self.put_balance(workspace, balance_nano_usd);
+        if grew {
+            self.change_workspace(workspace, |row| row.circuit.hasten(now));
+        }
         let amount = |balance: Option<i64>| balance.map_or_else(|| "unknown".to_owned(), |b| b.to_string());
         let mut fields = changes([("balance_nano_usd", amount(before), amount(balance_nano_usd))]);
         if let Some(row) = self.workspace(workspace) {
@@ -79,14 +283,60 @@ impl Pool<'_> {
         }
         Ok(())
     }
+
+    /// An account that an operator may see.
+    fn existing(&self, account_id: AccountId) -> Result<Account, Rejection> {
+        let account =
+            self.account(account_id).filter(|account| account.status != AccountStatus::Deleted).cloned();
+        account.ok_or(Rejection::AccountNotFound(account_id))
+    }
+
+    /// Puts a key in another's place, or takes it away.
+    fn replace_key(
+        &mut self,
+        account: &Account,
+        purpose: Purpose,
+        before: Option<&Text>,
+        after: Option<&NewKey>,
+    ) {
+        let replaced = before.filter(|key_id| after.is_none_or(|key| key.key_id != **key_id));
+        let replaced = replaced.and_then(|key_id| self.key(account.account_id, purpose, key_id)).cloned();
+        if let Some(key) = replaced {
+            let is_in_use = purpose == Purpose::Lease && self.is_in_use(account.account_id, &key.key_id);
+            let sealed = key.sealed.clone().filter(|_| is_in_use);
+            self.put_key(AccountKey { sealed, retire_time: Some(self.now), ..key });
+        }
+        if let Some(key) = after {
+            self.store_key(account.account_id, purpose, key);
+        }
+    }
+
+    /// Stores a key as the one in use.
+    fn store_key(&mut self, account_id: AccountId, purpose: Purpose, new: &NewKey) {
+        let before = self.key(account_id, purpose, &new.key_id);
+        let key = AccountKey {
+            account_id,
+            purpose,
+            key_id: Arc::clone(&new.key_id),
+            sealed: Some(new.sealed.clone()),
+            create_time: before.map_or(self.now, |key| key.create_time),
+            retire_time: None,
+        };
+        if purpose == Purpose::Lease {
+            self.own(&new.key_id, account_id);
+        }
+        self.put_key(key);
+    }
 }
 
-fn settings_changed(before: &Account, after: &Account) -> Vec<super::FieldChange> {
+fn settings_changed(before: &Account, after: &Account) -> Vec<FieldChange> {
     let apps = |account: &Account| account.allowed_apps.apps().join(" ");
+    let billing = |account: &Account| account.billing_key_id.as_deref().unwrap_or("none").to_owned();
     changes([
         ("name", before.name.to_string(), after.name.to_string()),
         ("workspace", before.workspace.to_string(), after.workspace.to_string()),
         ("key_id", before.key_id.to_string(), after.key_id.to_string()),
+        ("billing_key_id", billing(before), billing(after)),
         ("status", before.status.to_string(), after.status.to_string()),
         ("max_concurrency", before.max_concurrency.to_string(), after.max_concurrency.to_string()),
         ("priority", before.priority.to_string(), after.priority.to_string()),

@@ -21,22 +21,7 @@ use serde_json::Value;
 
 use super::circuit::Cause;
 use super::lease::LeaseOutcome;
-use crate::ledger::Text;
-
-/// What a runner reports when it gives a key back.
-#[derive(Clone, Debug, PartialEq, Eq, Default)]
-pub struct Report {
-    /// How the runner calls it; `None` where it leaves the judgement to the rest.
-    pub outcome: Option<LeaseOutcome>,
-    /// The status of fal's answer; `None` if there was none.
-    pub http_status: Option<u16>,
-    /// fal's body, or the runner's own text.
-    pub error_message: Text,
-    /// How long fal asked to wait, in microseconds.
-    pub retry_after_micros: Option<i64>,
-    /// How long the job took, in microseconds.
-    pub latency_micros: Option<i64>,
-}
+pub use crate::ledger::Report;
 
 /// What fal says of a locked user, whatever the reason: balance, top-up, admin, budget, payment method, archive.
 const LOCKED: &str = "User is locked. Reason:";

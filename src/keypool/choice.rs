@@ -10,7 +10,7 @@ use super::pool::{Pool, Shared};
 use super::refusal::{Obstacles, Refusal};
 use super::score::{Against, lot, penalty, utilisation};
 use super::workspace::{against, gate, slots};
-use crate::ledger::Text;
+use crate::ledger::{Text, UserId};
 
 /// What a runner, or a charge with `select_key`, asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,6 +27,8 @@ pub struct Ask {
     pub ttl_micros: Option<i64>,
     /// What the job is expected to cost upstream, in nano-USD; 0 if unknown.
     pub estimated_cost_nano_usd: i64,
+    /// Whose task.
+    pub user_id: UserId,
     /// The account on which the task already runs (it was started there and has not ended): its key is needed again
     /// to poll or to cancel, and a start elsewhere would be billed twice.
     pub running_on: Option<AccountId>,
@@ -97,7 +99,8 @@ impl Pool<'_> {
     ) -> Option<Result<Choice, Refusal>> {
         let account = self.account(ask.running_on?)?;
         let shared = self.shared_of(account)?;
-        if account.status == AccountStatus::Disabled || account.key.out.is_some() {
+        let is_of_no_use = account.status.is_out() || account.key.out.is_some();
+        if is_of_no_use || self.is_unreadable(account.account_id) {
             return None;
         }
         let in_flight = self.in_flight_without(shared, vacated);
@@ -119,7 +122,7 @@ impl Pool<'_> {
         let mut obstacles = Obstacles::default();
         let mut best: Option<(Rank, AccountId, bool)> = None;
         let failed_in = failed_on.and_then(|id| self.account(id)).map(|account| &account.workspace);
-        for account in self.accounts().filter(|account| account.status == AccountStatus::Enabled) {
+        for account in self.in_rotation() {
             obstacles.enabled();
             let Some(shared) = self.shared_of(account) else { continue };
             if !account.allowed_apps.allows(&ask.app_name) {
@@ -141,6 +144,13 @@ impl Pool<'_> {
         }
         best.map(|(_, account_id, is_probe)| (account_id, is_probe))
             .ok_or_else(|| obstacles.refusal(self.now, self.peers.typical_latency_micros))
+    }
+
+    /// The accounts that may be chosen, whatever their health.
+    fn in_rotation(&self) -> impl Iterator<Item = &Account> {
+        self.accounts().filter(|account| {
+            account.status == AccountStatus::Enabled && !self.is_unreadable(account.account_id)
+        })
     }
 
     fn rank(

@@ -1,30 +1,8 @@
 //! A lease: the right to use one account's key for one task for a while, as a row.
 
 use super::AccountId;
-use crate::ledger::text_enum::text_enum;
-use crate::ledger::{Micros, Text};
-
-text_enum! {
-    /// How the use of a key ended, after classification.
-    LeaseOutcome {
-        /// The job succeeded.
-        Succeeded = "succeeded",
-        /// HTTP 429.
-        RateLimited = "rate_limited",
-        /// HTTP 403, the user is locked.
-        AccountLocked = "account_locked",
-        /// HTTP 401, the key is refused.
-        AuthFailed = "auth_failed",
-        /// HTTP 5xx, or a timeout.
-        UpstreamError = "upstream_error",
-        /// Any other HTTP 4xx: the input was wrong.
-        CallerError = "caller_error",
-        /// The runner gave up, or another runner took the task over.
-        RunnerCanceled = "runner_canceled",
-        /// Nobody reported before its time passed.
-        Expired = "expired",
-    }
-}
+pub use crate::ledger::LeaseOutcome;
+use crate::ledger::{Micros, Text, UserId};
 
 /// How a lease stands at a moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +26,8 @@ pub struct Lease {
     pub key_id: Text,
     /// Who runs the task; may be empty.
     pub runner_id: Text,
+    /// Whose task.
+    pub user_id: UserId,
     /// The task.
     pub task_id: Text,
     /// Rises with each lease of the task, from 1.

@@ -25,7 +25,7 @@
 //! | judge | [`verdict`](pool) | the account is taken out, counted against, or innocent, seen beside its [peers](guard) |
 //! | recover | [`circuit`] | a cooldown that only extends, one probe for the whole fleet, a ramped return |
 //!
-//! Not wired to the service yet: the RPCs that lease keys come with the next step.
+//! The ledger asks for a lease, or gives one back, through [`desk`], in the middle of deciding the command it belongs to.
 
 #![deny(clippy::arithmetic_side_effects)]
 
@@ -35,11 +35,15 @@ pub mod audit;
 pub mod blame;
 pub mod choice;
 pub mod circuit;
+pub mod command;
+pub mod desk;
+pub mod footprint;
 pub mod guard;
 pub mod lease;
 pub mod pool;
 pub mod refusal;
 pub mod score;
+pub mod secret;
 pub mod settings;
 mod shelves;
 #[cfg(test)]
@@ -52,12 +56,17 @@ pub mod workspace;
 pub use account::{Account, AccountStatus, AllowList};
 pub use audit::{AuditLine, FieldChange, Subject};
 pub use blame::{Report, classify};
+pub use admin::{AccountChanges, NewAccount};
 pub use choice::{Ask, Choice, NoKey};
 pub use circuit::{Cause, Circuit, Gate, Health, Out};
+pub use command::{Command, Done};
+pub use desk::{Desk, Observed};
+pub use footprint::Footprint;
 pub use guard::{Peer, Peers};
 pub use lease::{Lease, LeaseOutcome, LeaseState};
 pub use pool::{Plan, Pool, Released, Snapshot, Unknown, Unrenewed};
 pub use refusal::{Refusal, Why};
+pub use secret::{AccountKey, KeyWrite, NewKey, Purpose, Reseal, Sealed};
 pub use settings::{Backoff, Settings};
 pub use view::{Candidates, Seen, View};
 pub use vitals::Vitals;

@@ -5,13 +5,15 @@
 //! is given again only after the row that took it has been closed in the same commit, so that neither a clock that
 //! runs back nor a late renewal can put two leases into one slot.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use super::audit::{AuditLine, FieldChange, POOL, Subject};
 use super::choice::{Ask, Choice};
+use super::desk::Observed;
 use super::guard::Peers;
 use super::lease::{Lease, LeaseOutcome};
+use super::secret::{AccountKey, KeyWrite, Purpose};
 use super::settings::Settings;
 use super::workspace::{Workspace, limit_of};
 use super::{Account, AccountId, Health};
@@ -29,19 +31,36 @@ pub struct Snapshot {
     /// All open leases of these workspaces; the newest lease of each task that a selection names; and each lease that
     /// is named, whose workspace is then among those locked.
     pub leases: Vec<Arc<Lease>>,
+    /// All keys that these accounts have or had.
+    pub keys: Vec<AccountKey>,
+    /// Which account has or had each key for leasing that is named: by the footprint, or by a task that is processing.
+    pub key_owners: Vec<(Text, AccountId)>,
+    /// Ids for accounts to be added: as many as the footprint asks for, each never used before.
+    pub fresh_ids: Vec<AccountId>,
 }
 
 /// What a batch writes, each row once, as it stands at the end; in the same commit as the money.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Plan {
-    /// Workspaces that changed.
-    pub workspaces: Vec<Workspace>,
-    /// Accounts that changed.
-    pub accounts: Vec<Account>,
+    /// Workspaces that are new or changed. Their balances are written apart.
+    pub workspaces: Vec<(Change, Workspace)>,
+    /// Balances heard, by workspace, in nano-USD: written to each of its accounts.
+    pub balances: Vec<(Text, Option<i64>)>,
+    /// Accounts that are new or changed.
+    pub accounts: Vec<(Change, Account)>,
+    /// Keys that are new, replaced, retired or erased.
+    pub keys: Vec<KeyWrite>,
     /// Leases that are new or changed.
     pub leases: Vec<(Change, Arc<Lease>)>,
     /// What is to be remembered of it.
     pub audit: Vec<AuditLine>,
+}
+
+impl Plan {
+    /// Whether there is nothing to write.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// No lease, or no account, of this name is among the rows.
@@ -87,7 +106,8 @@ pub(super) struct Shared {
     pub(super) open: u32,
     /// What the jobs of those are expected to cost, in nano-USD.
     pub(super) committed_nano_usd: i64,
-    changed: bool,
+    change: Option<Change>,
+    balance_heard: bool,
 }
 
 /// The working state.
@@ -100,28 +120,45 @@ pub struct Pool<'a> {
     accounts: BTreeMap<AccountId, Row<Account>>,
     leases: BTreeMap<Text, Row<Arc<Lease>>>,
     newest: BTreeMap<Text, Text>,
+    keys: BTreeMap<(AccountId, Purpose, Text), Row<AccountKey>>,
+    reseals: Vec<KeyWrite>,
+    key_owners: BTreeMap<Text, AccountId>,
+    fresh_ids: VecDeque<AccountId>,
+    /// Accounts whose key cannot be opened here: nobody is given them.
+    unreadable: BTreeSet<AccountId>,
     audit: Vec<AuditLine>,
 }
 
 impl<'a> Pool<'a> {
     /// Takes a snapshot, and closes what has lapsed in it.
     pub fn new(snapshot: Snapshot, peers: Peers<'a>, settings: &'a Settings) -> Self {
-        let stored_account = |account: Account| (account.account_id, Row { value: account, change: None });
         let mut pool = Self {
             now: snapshot.now,
             settings,
             peers,
             workspaces: BTreeMap::new(),
-            accounts: snapshot.accounts.into_iter().map(stored_account).collect(),
+            accounts: snapshot
+                .accounts
+                .into_iter()
+                .map(|account| (account.account_id, stored(account)))
+                .collect(),
             leases: BTreeMap::new(),
             newest: BTreeMap::new(),
+            keys: snapshot
+                .keys
+                .into_iter()
+                .map(|key| ((key.account_id, key.purpose, Text::clone(&key.key_id)), stored(key)))
+                .collect(),
+            reseals: Vec::new(),
+            key_owners: snapshot.key_owners.into_iter().collect(),
+            fresh_ids: snapshot.fresh_ids.into(),
+            unreadable: BTreeSet::new(),
             audit: Vec::new(),
         };
         for row in snapshot.workspaces {
             let limit = limit_of(pool.accounts().filter(|account| account.workspace == row.workspace));
             let name = Arc::clone(&row.workspace);
-            let shared = Shared { row, limit, open: 0, committed_nano_usd: 0, changed: false };
-            pool.workspaces.insert(name, shared);
+            pool.workspaces.insert(name, Shared { limit, ..Shared::of(row, None) });
         }
         let mut lapsed = Vec::new();
         for lease in snapshot.leases {
@@ -139,17 +176,33 @@ impl<'a> Pool<'a> {
 
     /// What is to be written.
     pub fn into_plan(self) -> Plan {
+        let heard = self.workspaces.values().filter(|shared| shared.balance_heard);
+        let balances =
+            heard.map(|shared| (Arc::clone(&shared.row.workspace), shared.row.balance_nano_usd)).collect();
+        let keys = self.keys.into_values().filter_map(|row| Some(KeyWrite::Put(row.change?, row.value)));
+        let workspaces = self.workspaces.into_values();
         Plan {
-            workspaces: self.workspaces.into_values().filter(|row| row.changed).map(|row| row.row).collect(),
-            accounts: self
-                .accounts
-                .into_values()
-                .filter(|row| row.change.is_some())
-                .map(|row| row.value)
-                .collect(),
-            leases: self.leases.into_values().filter_map(|row| Some((row.change?, row.value))).collect(),
+            balances,
+            workspaces: workspaces.filter_map(|shared| Some((shared.change?, shared.row))).collect(),
+            accounts: changed(self.accounts.into_values()),
+            leases: changed(self.leases.into_values()),
+            keys: keys.chain(self.reseals).collect(),
             audit: self.audit,
         }
+    }
+
+    /// Takes accounts out of the choice whose key cannot be opened here.
+    pub fn bar(&mut self, unreadable: BTreeSet<AccountId>) {
+        self.unreadable = unreadable;
+    }
+
+    pub(super) fn is_unreadable(&self, account_id: AccountId) -> bool {
+        self.unreadable.contains(&account_id)
+    }
+
+    /// The accounts that [`Pool::bar`] took out.
+    pub(super) fn unreadable(&self) -> impl Iterator<Item = &Account> {
+        self.unreadable.iter().filter_map(|id| self.account(*id))
     }
 
     /// Does what [`Pool::choose`] chose of this same state, and answers the lease.
@@ -170,6 +223,7 @@ impl<'a> Pool<'a> {
             account_id,
             key_id: Arc::clone(&account.key_id),
             runner_id: Arc::clone(&ask.runner_id),
+            user_id: ask.user_id,
             task_id: Arc::clone(&ask.task_id),
             fence: newest.map_or(1, |lease| lease.fence.saturating_add(1)),
             acquire_time: self.now,
@@ -275,7 +329,28 @@ impl<'a> Pool<'a> {
         if lease.is_probe && says_nothing {
             self.end_probe(lease);
         }
+        if self.account(lease.account_id).is_some_and(|account| account.key_id != lease.key_id) {
+            self.erase_unused(lease.account_id, &lease.key_id);
+        }
         closed
+    }
+
+    /// A key that was replaced is kept for the leases it was given with, and erased with the last of them.
+    fn erase_unused(&mut self, account_id: AccountId, key_id: &Text) {
+        let Some(key) = self.key(account_id, Purpose::Lease, key_id) else { return };
+        if key.retire_time.is_none() || key.sealed.is_none() || self.is_in_use(account_id, key_id) {
+            return;
+        }
+        let erased = AccountKey { sealed: None, ..key.clone() };
+        self.put_key(erased);
+    }
+
+    /// Whether an open lease was given with this key.
+    pub(super) fn is_in_use(&self, account_id: AccountId, key_id: &Text) -> bool {
+        let leases = self.leases.values().map(|row| &row.value);
+        leases
+            .filter(|lease| lease.is_open())
+            .any(|lease| lease.account_id == account_id && lease.key_id == *key_id)
     }
 
     /// Frees the probe that ended without a word.
@@ -331,9 +406,80 @@ impl<'a> Pool<'a> {
     }
 
     pub(super) fn put_account(&mut self, account: Account) {
-        if self.account(account.account_id) != Some(&account) {
-            let row = Row { value: account, change: Some(Change::Update) };
-            self.accounts.insert(row.value.account_id, row);
+        let before = self.accounts.get(&account.account_id);
+        if before.map(|row| &row.value) != Some(&account) {
+            let change = change_of(before);
+            self.accounts.insert(account.account_id, Row { value: account, change });
+        }
+    }
+
+    pub(super) fn put_key(&mut self, key: AccountKey) {
+        let name = (key.account_id, key.purpose, Arc::clone(&key.key_id));
+        let before = self.keys.get(&name);
+        if before.map(|row| &row.value) != Some(&key) {
+            let change = change_of(before);
+            self.keys.insert(name, Row { value: key, change });
+        }
+    }
+
+    /// The keys that an account has or had.
+    pub(super) fn keys_of(&self, account_id: AccountId) -> impl Iterator<Item = &AccountKey> {
+        self.keys.values().map(|row| &row.value).filter(move |key| key.account_id == account_id)
+    }
+
+    /// A key among the rows.
+    pub fn key(&self, account_id: AccountId, purpose: Purpose, key_id: &Text) -> Option<&AccountKey> {
+        self.keys.get(&(account_id, purpose, Arc::clone(key_id))).map(|row| &row.value)
+    }
+
+    /// The account that has or had a key for leasing, if it was looked up.
+    pub fn owner_of(&self, key_id: &Text) -> Option<AccountId> {
+        self.key_owners.get(key_id).copied()
+    }
+
+    pub(super) fn own(&mut self, key_id: &Text, account_id: AccountId) {
+        self.key_owners.insert(Arc::clone(key_id), account_id);
+    }
+
+    /// An id for a new account.
+    ///
+    /// # Panics
+    /// If the batch adds more accounts than its footprint asked ids for.
+    #[allow(clippy::expect_used, reason = "the footprint counts each account that its commands may add")]
+    pub(super) fn fresh_id(&mut self) -> AccountId {
+        self.fresh_ids.pop_front().expect("an id for each account that may be added")
+    }
+
+    /// The workspaces of the batch as they stand.
+    pub(super) fn observed(&self) -> impl Iterator<Item = Observed> + '_ {
+        self.workspaces.values().map(|shared| Observed {
+            workspace: shared.row.clone(),
+            accounts: self
+                .accounts()
+                .filter(|account| account.workspace == shared.row.workspace)
+                .cloned()
+                .collect(),
+            in_flight: shared.open,
+            committed_nano_usd: shared.committed_nano_usd,
+        })
+    }
+
+    pub(super) fn reseal(&mut self, write: KeyWrite) {
+        self.reseals.push(write);
+    }
+
+    /// Adds a workspace, unless it is among the rows.
+    pub(super) fn open_workspace(&mut self, workspace: &Text) {
+        self.workspaces
+            .entry(Arc::clone(workspace))
+            .or_insert_with(|| Shared::of(Workspace::new(Arc::clone(workspace)), Some(Change::Insert)));
+    }
+
+    /// Notes the balance of a workspace; it is written even if it was known, since an account may be new to it.
+    pub(super) fn put_balance(&mut self, workspace: &Text, balance_nano_usd: Option<i64>) {
+        if let Some(shared) = self.workspaces.get_mut(workspace) {
+            shared.row.balance_nano_usd = balance_nano_usd;
+            shared.balance_heard = true;
         }
     }
 
@@ -341,7 +487,9 @@ impl<'a> Pool<'a> {
         let Some(shared) = self.workspaces.get_mut(workspace) else { return };
         let before = shared.row.clone();
         change(&mut shared.row);
-        shared.changed |= shared.row != before;
+        if shared.row != before {
+            shared.change = shared.change.or(Some(Change::Update));
+        }
     }
 
     /// Derives a workspace's limit and slots anew, after one of its accounts has changed.
@@ -373,4 +521,26 @@ impl<'a> Pool<'a> {
     pub(super) fn note_by_pool(&mut self, subject: Subject, reason: String, changes: Vec<FieldChange>) {
         self.note(POOL, subject, reason, changes);
     }
+}
+
+impl Shared {
+    const fn of(row: Workspace, change: Option<Change>) -> Self {
+        Self { row, limit: 0, open: 0, committed_nano_usd: 0, change, balance_heard: false }
+    }
+}
+
+const fn stored<T>(value: T) -> Row<T> {
+    Row { value, change: None }
+}
+
+/// A row that this batch inserted stays an insert, however often it changes before the end.
+fn change_of<T>(before: Option<&Row<T>>) -> Option<Change> {
+    match before {
+        None => Some(Change::Insert),
+        Some(row) => row.change.or(Some(Change::Update)),
+    }
+}
+
+fn changed<T>(rows: impl Iterator<Item = Row<T>>) -> Vec<(Change, T)> {
+    rows.filter_map(|row| Some((row.change?, row.value))).collect()
 }

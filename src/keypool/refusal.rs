@@ -2,21 +2,7 @@
 
 use super::circuit::Gate;
 use crate::ledger::Micros;
-use crate::ledger::text_enum::text_enum;
-
-text_enum! {
-    /// Why there is no key: `why` of NO_KEY_AVAILABLE.
-    Why {
-        /// No account is in rotation.
-        NoneEnabled = "none_enabled",
-        /// None of those in rotation may run this model.
-        NoneAllowed = "none_allowed",
-        /// All that may run it are out for a while.
-        CoolingDown = "cooling_down",
-        /// One at least is well, but has no free slot.
-        AllBusy = "all_busy",
-    }
-}
+pub use crate::ledger::Why;
 
 /// A refusal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,7 +16,7 @@ pub struct Refusal {
 /// Nobody is sent back sooner: 0.1 s.
 pub const SOONEST_MICROS: i64 = 100_000;
 /// Nobody is sent away for longer: 60 s, the longest `max_wait`. Longer waits are for an operator to end.
-pub const LATEST_MICROS: i64 = 60_000_000;
+pub const LATEST_MICROS: i64 = crate::ledger::key::RETRY_LATEST_MICROS;
 /// For how long a job holds its slot where nothing is known: 5 s.
 const UNKNOWN_JOB_MICROS: i64 = 5_000_000;
 

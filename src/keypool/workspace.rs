@@ -1,6 +1,6 @@
 //! A workspace: what fal counts, locks and bills, shared by all accounts (keys) of it.
 
-use super::account::{Account, AccountStatus};
+use super::account::Account;
 use super::circuit::{Circuit, Gate, Health};
 use super::score::Against;
 use super::settings::Settings;
@@ -33,7 +33,7 @@ impl Workspace {
 pub fn limit_of<'a>(accounts: impl IntoIterator<Item = &'a Account>) -> u32 {
     accounts
         .into_iter()
-        .filter(|account| account.status != AccountStatus::Disabled)
+        .filter(|account| !account.status.is_out())
         .map(|account| account.max_concurrency)
         .min()
         .unwrap_or(0)

@@ -1,6 +1,6 @@
 //! Commands: what a caller asks of the ledger.
 
-use super::{Funding, Method, Purse, SourceType, Text, UserId};
+use super::{Funding, KeySelection, Method, Purse, Report, SourceType, Text, UserId};
 
 /// A charge at the start of a task.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,6 +25,8 @@ pub struct Charge {
     pub deployment_uuid: Text,
     /// The caller's payment channel.
     pub pay_type: i32,
+    /// A key to lease in the same commit; with none free, nothing is charged.
+    pub select_key: Option<KeySelection>,
 }
 
 /// A hold at the start of a task: the content of a charge, and how long it lasts.
@@ -105,6 +107,19 @@ pub struct Debit {
     pub title: Text,
 }
 
+/// A key for a task that is charged or held already.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SelectKey {
+    /// The task's user.
+    pub user_id: UserId,
+    /// The task.
+    pub task_id: Text,
+    /// The model; empty for the task's own.
+    pub app_name: Text,
+    /// Who runs it, for how long.
+    pub selection: KeySelection,
+}
+
 /// A runner starts the task, or starts it again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StartTask {
@@ -114,8 +129,10 @@ pub struct StartTask {
     pub task_id: Text,
     /// fal's id of the attempt; may be empty where it is not yet known.
     pub online_task_id: Text,
-    /// The id of the key that runs it.
+    /// The id of the key that runs it; empty to take that of the lease.
     pub key_id: Text,
+    /// The lease it runs under; may be empty.
+    pub lease_id: Text,
 }
 
 /// The task ended well.
@@ -135,6 +152,8 @@ pub struct CompleteTask {
     pub billable_units: Text,
     /// Points to capture of its hold, ≥ 1.
     pub capture_amount: Option<i64>,
+    /// The lease to release as succeeded; may be empty.
+    pub lease_id: Text,
 }
 
 /// The task ended badly; what was charged goes back unless the caller says otherwise.
@@ -150,6 +169,25 @@ pub struct FailTask {
     pub error: Text,
     /// Keep the charge.
     pub no_refund: bool,
+    /// The lease to release; may be empty.
+    pub lease_id: Text,
+    /// What its account is judged by.
+    pub report: Report,
+}
+
+/// The engine's own command: record fal's id of a job whose key was given back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NoteAttempt {
+    /// The task's user.
+    pub user_id: UserId,
+    /// The task.
+    pub task_id: Text,
+    /// fal's id of the attempt.
+    pub online_task_id: Text,
+    /// The id of the key that ran it.
+    pub key_id: Text,
+    /// The lease it ran under.
+    pub lease_id: Text,
 }
 
 /// The engine's own command: release a hold whose time has passed.
@@ -172,9 +210,11 @@ pub enum Command {
     Refund(Refund),
     Credit(Credit),
     Debit(Debit),
+    SelectKey(SelectKey),
     StartTask(StartTask),
     CompleteTask(CompleteTask),
     FailTask(FailTask),
+    NoteAttempt(NoteAttempt),
     ExpireHold(ExpireHold),
 }
 
@@ -192,9 +232,11 @@ impl Command {
             Command::Refund(_) => Method::Refund,
             Command::Credit(_) => Method::Credit,
             Command::Debit(_) => Method::Debit,
+            Command::SelectKey(_) => Method::SelectKey,
             Command::StartTask(_) => Method::StartTask,
             Command::CompleteTask(_) => Method::CompleteTask,
             Command::FailTask(_) => Method::FailTask,
+            Command::NoteAttempt(_) => Method::NoteAttempt,
             Command::ExpireHold(_) => Method::ExpireHold,
         }
     }
@@ -209,9 +251,11 @@ impl Command {
             Command::Refund(command) => command.user_id,
             Command::Credit(command) => command.user_id,
             Command::Debit(command) => command.user_id,
+            Command::SelectKey(command) => command.user_id,
             Command::StartTask(command) => command.user_id,
             Command::CompleteTask(command) => command.user_id,
             Command::FailTask(command) => command.user_id,
+            Command::NoteAttempt(command) => command.user_id,
             Command::ExpireHold(command) => command.user_id,
         }
     }
@@ -226,9 +270,11 @@ impl Command {
             Command::Refund(command) => &mut command.user_id,
             Command::Credit(command) => &mut command.user_id,
             Command::Debit(command) => &mut command.user_id,
+            Command::SelectKey(command) => &mut command.user_id,
             Command::StartTask(command) => &mut command.user_id,
             Command::CompleteTask(command) => &mut command.user_id,
             Command::FailTask(command) => &mut command.user_id,
+            Command::NoteAttempt(command) => &mut command.user_id,
             Command::ExpireHold(command) => &mut command.user_id,
         };
         *user_id = user;
@@ -242,12 +288,72 @@ impl Command {
             Command::Capture(command) => Some(&command.task_id),
             Command::Void(command) => Some(&command.task_id),
             Command::Refund(command) => Some(&command.task_id),
+            Command::SelectKey(command) => Some(&command.task_id),
             Command::StartTask(command) => Some(&command.task_id),
             Command::CompleteTask(command) => Some(&command.task_id),
             Command::FailTask(command) => Some(&command.task_id),
+            Command::NoteAttempt(command) => Some(&command.task_id),
             Command::ExpireHold(command) => Some(&command.task_id),
             Command::Credit(_) | Command::Debit(_) => None,
         }
+    }
+
+    /// What it asks of the key pool, if it does.
+    pub const fn selection(&self) -> Option<&KeySelection> {
+        match self {
+            Command::Charge(command) => command.select_key.as_ref(),
+            Command::Authorize(command) => command.charge.select_key.as_ref(),
+            Command::SelectKey(command) => Some(&command.selection),
+            Command::Capture(_)
+            | Command::Void(_)
+            | Command::Refund(_)
+            | Command::Credit(_)
+            | Command::Debit(_)
+            | Command::StartTask(_)
+            | Command::CompleteTask(_)
+            | Command::FailTask(_)
+            | Command::NoteAttempt(_)
+            | Command::ExpireHold(_) => None,
+        }
+    }
+
+    /// The selection, for the engine to put a lease's id in.
+    pub const fn selection_mut(&mut self) -> Option<&mut KeySelection> {
+        match self {
+            Command::Charge(command) => command.select_key.as_mut(),
+            Command::Authorize(command) => command.charge.select_key.as_mut(),
+            Command::SelectKey(command) => Some(&mut command.selection),
+            Command::Capture(_)
+            | Command::Void(_)
+            | Command::Refund(_)
+            | Command::Credit(_)
+            | Command::Debit(_)
+            | Command::StartTask(_)
+            | Command::CompleteTask(_)
+            | Command::FailTask(_)
+            | Command::NoteAttempt(_)
+            | Command::ExpireHold(_) => None,
+        }
+    }
+
+    /// The lease it names, if any.
+    pub fn lease_id(&self) -> Option<&Text> {
+        let named = match self {
+            Command::StartTask(command) => &command.lease_id,
+            Command::CompleteTask(command) => &command.lease_id,
+            Command::FailTask(command) => &command.lease_id,
+            Command::Charge(_)
+            | Command::Authorize(_)
+            | Command::Capture(_)
+            | Command::Void(_)
+            | Command::Refund(_)
+            | Command::Credit(_)
+            | Command::Debit(_)
+            | Command::SelectKey(_)
+            | Command::NoteAttempt(_)
+            | Command::ExpireHold(_) => return None,
+        };
+        (!named.is_empty()).then_some(named)
     }
 
     /// Roughly how many bytes it keeps in memory while it queues.
@@ -256,13 +362,17 @@ impl Command {
             Command::Charge(command) => command.input_params.len(),
             Command::Authorize(command) => command.charge.input_params.len(),
             Command::CompleteTask(command) => command.output_params.len(),
-            Command::FailTask(command) => command.error.len(),
+            Command::FailTask(command) => {
+                command.error.len().saturating_add(command.report.error_message.len())
+            }
             Command::Capture(_)
             | Command::Void(_)
             | Command::Refund(_)
             | Command::Credit(_)
             | Command::Debit(_)
+            | Command::SelectKey(_)
             | Command::StartTask(_)
+            | Command::NoteAttempt(_)
             | Command::ExpireHold(_) => 0,
         };
         text.saturating_add(1024)

@@ -30,10 +30,24 @@ pub enum Field {
     Error = 18,
     NoRefund = 19,
     LeaseId = 20,
+    RunnerId = 21,
+    Name = 22,
+    KeyId = 23,
+    BillingKeyId = 24,
+    Workspace = 25,
+    MaxConcurrency = 26,
+    Priority = 27,
+    Weight = 28,
+    AllowedApps = 29,
+    Remark = 30,
+    BalanceNanoUsd = 31,
+    Status = 32,
+    AccountId = 33,
+    UpdateMask = 34,
 }
 
 impl Field {
-    const ALL: [Field; 20] = [
+    const ALL: [Field; 34] = [
         Field::Amount,
         Field::AppName,
         Field::TaskType,
@@ -54,6 +68,20 @@ impl Field {
         Field::Error,
         Field::NoRefund,
         Field::LeaseId,
+        Field::RunnerId,
+        Field::Name,
+        Field::KeyId,
+        Field::BillingKeyId,
+        Field::Workspace,
+        Field::MaxConcurrency,
+        Field::Priority,
+        Field::Weight,
+        Field::AllowedApps,
+        Field::Remark,
+        Field::BalanceNanoUsd,
+        Field::Status,
+        Field::AccountId,
+        Field::UpdateMask,
     ];
 
     /// The request field's name, as the caller knows it.
@@ -79,6 +107,20 @@ impl Field {
             Field::Error => "error",
             Field::NoRefund => "no_refund",
             Field::LeaseId => "lease_id",
+            Field::RunnerId => "runner_id",
+            Field::Name => "name",
+            Field::KeyId => "api_key",
+            Field::BillingKeyId => "billing_api_key",
+            Field::Workspace => "workspace",
+            Field::MaxConcurrency => "max_concurrency",
+            Field::Priority => "priority",
+            Field::Weight => "weight",
+            Field::AllowedApps => "allowed_apps",
+            Field::Remark => "remark",
+            Field::BalanceNanoUsd => "balance_nano_usd",
+            Field::Status => "status",
+            Field::AccountId => "account_id",
+            Field::UpdateMask => "update_mask",
         }
     }
 

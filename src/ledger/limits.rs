@@ -1,6 +1,7 @@
 //! The limits a command must keep, and the checks that hold it to them.
 
 use super::rejection::FieldViolation;
+use super::{LeaseOutcome, Report};
 
 /// Bounds of what a caller may send. Widths are those of the seed's columns, in characters.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,6 +16,8 @@ pub struct Limits {
     pub default_hold_micros: i64,
     /// How long a hold may last, in microseconds.
     pub max_hold_micros: i64,
+    /// How long a lease may last, in microseconds.
+    pub max_lease_micros: i64,
 }
 
 impl Default for Limits {
@@ -26,6 +29,7 @@ impl Default for Limits {
             max_batch_items: 10_000,
             default_hold_micros: 24 * HOUR,
             max_hold_micros: 30 * 24 * HOUR,
+            max_lease_micros: 24 * HOUR,
         }
     }
 }
@@ -34,10 +38,12 @@ impl Default for Limits {
 pub const ID_CHARS: usize = 100;
 /// Width of `app_name` and of a key id.
 pub const NAME_CHARS: usize = 150;
-/// Width of `title`, `order_id`, `deployment_uuid`, `request_id` and `reason`.
+/// Width of `title`, `order_id`, `deployment_uuid`, `request_id`, `runner_id` and `reason`.
 pub const LINE_CHARS: usize = 255;
 /// What is kept of a task's `error`: a long report is cut, since refusing it would keep the user's money.
 pub const ERROR_CHARS: usize = 4_096;
+/// What is read of a report's `error_message`: fal's own bodies are far shorter.
+pub const MESSAGE_BYTES: usize = 16 << 10;
 /// Width of `billable_units`.
 pub const DECIMAL_CHARS: usize = 64;
 
@@ -107,6 +113,35 @@ impl<'a> Checks<'a> {
             self.violation("key_id", "must be the id of the key alone, without ':' and the secret");
         } else {
             self.id("key_id", value, NAME_CHARS);
+        }
+    }
+
+    /// The id of a lease: made by scrip, so nothing long is one.
+    pub(crate) fn lease_id(&mut self, value: &str) {
+        self.id("lease_id", value, ID_CHARS);
+    }
+
+    /// How long a lease shall live.
+    pub(crate) fn lease_ttl(&mut self, ttl_micros: Option<i64>) {
+        let max = self.limits.max_lease_micros;
+        if ttl_micros.is_some_and(|ttl| !(1..=max).contains(&ttl)) {
+            self.violation("ttl", format!("must be above 0 and at most {} hours", max / 3_600_000_000));
+        }
+    }
+
+    /// What a runner reports of its lease.
+    pub(crate) fn report(&mut self, report: &Report) {
+        if report.outcome == Some(LeaseOutcome::Expired) {
+            self.violation("outcome", "must not be expired: that is for scrip to say");
+        }
+        if report.http_status.is_some_and(|status| !(100..=599).contains(&status)) {
+            self.violation("http_status", "must be 100 to 599");
+        }
+        self.no_nul("error_message", &report.error_message);
+        for (field, value) in [("retry_after", report.retry_after_micros), ("latency", report.latency_micros)] {
+            if value.is_some_and(|micros| micros < 0) {
+                self.violation(field, "must be 0 or more");
+            }
         }
     }
 

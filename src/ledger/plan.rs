@@ -52,6 +52,8 @@ pub struct Attempt {
     pub online_task_id: Text,
     /// The id of the key that ran it; may be empty.
     pub key_id: Text,
+    /// The lease it ran under, if it had one.
+    pub lease_id: Option<Text>,
     /// When it was reported.
     pub start_time: Micros,
 }

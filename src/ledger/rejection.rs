@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{TaskStatus, Text, UserId};
+use super::{TaskStatus, Text, UserId, Why};
 
 /// One field of a request and what is wrong with it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -88,6 +88,35 @@ pub enum Rejection {
         /// Points asked for.
         requested: i64,
     },
+    /// No key can be leased now.
+    NoKeyAvailable {
+        /// Why.
+        why: Why,
+        /// When to ask again, in microseconds from now.
+        retry_after_micros: i64,
+    },
+    /// No such lease.
+    LeaseNotFound(Text),
+    /// The lease's time has passed, or it was released.
+    LeaseExpired(Text),
+    /// The task has a newer lease than this one.
+    LeaseSuperseded(Text),
+    /// No such account.
+    AccountNotFound(i64),
+    /// The key is or was an account's.
+    AccountExists {
+        /// The id of the key.
+        key_id: Text,
+    },
+    /// A key cannot be stored, or what is stored cannot be opened.
+    SecretUnavailable {
+        /// The id of the key.
+        key_id: Text,
+        /// The key-encryption key it would take; empty where none is configured.
+        kek_id: Text,
+        /// What is wrong and what to do, for people.
+        why: Text,
+    },
     /// Another item of the atomic batch was refused.
     BatchAborted {
         /// The first refused item, from 0.
@@ -127,6 +156,13 @@ impl Rejection {
             | Rejection::TaskAlreadyCharged { .. }
             | Rejection::UserNotFound(_)
             | Rejection::TaskNotFound(_)
+            | Rejection::NoKeyAvailable { .. }
+            | Rejection::LeaseNotFound(_)
+            | Rejection::LeaseExpired(_)
+            | Rejection::LeaseSuperseded(_)
+            | Rejection::AccountNotFound(_)
+            | Rejection::AccountExists { .. }
+            | Rejection::SecretUnavailable { .. }
             | Rejection::BatchAborted { .. } => None,
         }
     }

@@ -21,12 +21,20 @@ text_enum! {
         Credit = "credit",
         /// BillingService.Debit
         Debit = "debit",
+        /// KeyService.SelectKey
+        SelectKey = "select_key",
+        /// KeyService.CreateAccount
+        CreateAccount = "create_account",
+        /// KeyService.UpdateAccount
+        UpdateAccount = "update_account",
         /// TaskService.StartTask; it carries no `request_id`.
         StartTask = "start_task",
         /// TaskService.CompleteTask
         CompleteTask = "complete_task",
         /// TaskService.FailTask
         FailTask = "fail_task",
+        /// The engine's own record of a job whose key was given back.
+        NoteAttempt = "note_attempt",
         /// The engine's own expiry of a hold.
         ExpireHold = "expire_hold",
     }
@@ -41,9 +49,26 @@ pub enum Frozen {
         entries: Option<EntryRange>,
         /// Whether it came too late to change its task.
         late: bool,
+        /// The lease it gave; the key itself is never kept here.
+        lease_id: Option<Text>,
     },
     /// It was refused, and stays refused.
     Refused(FrozenRefusal),
+}
+
+/// A `request_id` and what it is used for.
+#[derive(Clone, Copy, Debug)]
+pub struct Claim<'a> {
+    /// Whose request; 0 where the method has no user.
+    pub user_id: UserId,
+    /// The caller's key.
+    pub request_id: &'a Text,
+    /// What it asks for.
+    pub method: Method,
+    /// The task it names, if any.
+    pub task_id: Option<&'a Text>,
+    /// The rest of what it says.
+    pub fingerprint: &'a Fingerprint,
 }
 
 /// One row of `scrip_requests`.

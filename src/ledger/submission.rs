@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::command::{Authorize, Charge, Command, CompleteTask, Credit, UNRESOLVED};
 use super::fingerprint::{Field, Fingerprint, canonical_json};
 use super::limits::{Checks, ID_CHARS, LINE_CHARS, Limits, NAME_CHARS};
-use super::{Funding, Purse, Rejection, SourceType, Text, UserId};
+use super::{Funding, KeySelection, Purse, Rejection, SourceType, Text, UserId};
 
 /// A command that kept the limits, with what makes a repeat of it recognisable.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,9 +46,11 @@ impl Submission {
             | Command::Authorize(_)
             | Command::Capture(_)
             | Command::Void(_)
+            | Command::SelectKey(_)
             | Command::StartTask(_)
             | Command::CompleteTask(_)
             | Command::FailTask(_)
+            | Command::NoteAttempt(_)
             | Command::ExpireHold(_) => false,
         };
         if needs_id && request_id.is_empty() {
@@ -139,10 +141,19 @@ fn content(command: &Command, checks: &mut Checks<'_>) -> Fingerprint {
                 .text(Field::Purse, funding_content(debit.funding))
                 .text(Field::OrderId, &debit.order_id)
         }
+        Command::SelectKey(select) => {
+            task_key(select.user_id, &select.task_id, checks);
+            checks.id("app_name", &select.app_name, NAME_CHARS);
+            selection(&select.selection, checks);
+            Fingerprint::new()
+                .text(Field::AppName, &select.app_name)
+                .text(Field::RunnerId, &select.selection.runner_id)
+        }
         Command::StartTask(start) => {
             task_key(start.user_id, &start.task_id, checks);
             checks.id("online_task_id", &start.online_task_id, ID_CHARS);
             checks.key_id(&start.key_id);
+            checks.lease_id(&start.lease_id);
             Fingerprint::new().text(Field::OnlineTaskId, &start.online_task_id)
         }
         Command::CompleteTask(complete) => complete_content(complete, checks),
@@ -150,15 +161,30 @@ fn content(command: &Command, checks: &mut Checks<'_>) -> Fingerprint {
             task_key(fail.user_id, &fail.task_id, checks);
             checks.id("online_task_id", &fail.online_task_id, ID_CHARS);
             checks.no_nul("error", &fail.error);
+            checks.lease_id(&fail.lease_id);
+            checks.report(&fail.report);
             Fingerprint::new()
                 .text(Field::OnlineTaskId, &fail.online_task_id)
                 .text(Field::Error, &fail.error)
                 .number(Field::NoRefund, fail.no_refund.into())
         }
+        Command::NoteAttempt(note) => {
+            task_key(note.user_id, &note.task_id, checks);
+            checks.required_id("online_task_id", &note.online_task_id, ID_CHARS);
+            Fingerprint::new().text(Field::OnlineTaskId, &note.online_task_id)
+        }
         Command::ExpireHold(expire) => {
             task_key(expire.user_id, &expire.task_id, checks);
             Fingerprint::new()
         }
+    }
+}
+
+fn selection(selection: &KeySelection, checks: &mut Checks<'_>) {
+    checks.id("runner_id", &selection.runner_id, LINE_CHARS);
+    checks.lease_ttl(selection.ttl_micros);
+    if selection.estimated_cost_nano_usd.is_some_and(|cost| cost < 0) {
+        checks.violation("estimated_cost_nano_usd", "must be 0 or more");
     }
 }
 
@@ -178,6 +204,9 @@ fn charge_content(charge: &Charge, min: i64, checks: &mut Checks<'_>) -> Fingerp
     checks.line("title", &charge.title, LINE_CHARS);
     checks.id("deployment_uuid", &charge.deployment_uuid, LINE_CHARS);
     pay_type(charge.pay_type, checks);
+    if let Some(selected) = &charge.select_key {
+        selection(selected, checks);
+    }
     let input = json("input_params", &charge.input_params, checks);
     Fingerprint::new()
         .number(Field::Amount, charge.amount)
@@ -216,6 +245,7 @@ fn credit_content(credit: &Credit, checks: &mut Checks<'_>) -> Fingerprint {
 fn complete_content(complete: &CompleteTask, checks: &mut Checks<'_>) -> Fingerprint {
     task_key(complete.user_id, &complete.task_id, checks);
     checks.id("online_task_id", &complete.online_task_id, ID_CHARS);
+    checks.lease_id(&complete.lease_id);
     if complete.cost_nano_usd.is_some_and(|cost| cost < 0) {
         checks.violation("cost_nano_usd", "must be 0 or more");
     }

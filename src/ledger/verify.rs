@@ -404,7 +404,14 @@ const fn writes(method: Method) -> Option<Operation> {
         Method::Refund | Method::FailTask => Some(Operation::Refund),
         Method::Credit => Some(Operation::Credit),
         Method::Debit => Some(Operation::Debit),
-        Method::Authorize | Method::Void | Method::StartTask | Method::ExpireHold => None,
+        Method::Authorize
+        | Method::Void
+        | Method::SelectKey
+        | Method::CreateAccount
+        | Method::UpdateAccount
+        | Method::StartTask
+        | Method::NoteAttempt
+        | Method::ExpireHold => None,
     }
 }
 

@@ -11,6 +11,7 @@
 //! | begin | on a dedicated connection: nothing else can be inside the transaction |
 //! | lock the footprint's users, sorted | the one guard of everything a user owns; one order, so no deadlock |
 //! | read users, tasks, requests and `now` | after the locks, in later statements, so that what is read is current |
+//! | lock workspaces, sorted; read their accounts, leases, keys | only for batches that name keys; always after the users |
 //! | decide | pure; may run again after a conflict |
 //! | write the plan and the batch id | a few bulk statements |
 //! | commit | durable; only then is anybody answered |
@@ -26,14 +27,62 @@ use std::sync::Arc;
 use futures::future::BoxFuture;
 use uuid::Uuid;
 
-use crate::ledger::{EntryRange, Footprint, Micros, Plan, Snapshot, Text, User, UserId};
+use crate::keypool::{AccountId, AccountKey, Lease};
+use crate::ledger::{EntryRange, Micros, Text, User, UserId};
+use crate::{keypool, ledger};
 
 pub use error::{Failure, StoreError, Transacted};
 pub use migration::MigrationReport;
 pub use rows::{
-    EntryQuery, FinancialQuery, FinancialTransaction, Page, PastBalance, PointsDetail, PointsQuery,
-    StoredEntry, TaskQuery, TaskRecord, UserCursor,
+    AccountRecord, AuditRecord, EntryQuery, FinancialQuery, FinancialTransaction, LeaseRecord, Page, PastBalance, PointsDetail,
+    PointsQuery, PoolRows, StoredEntry, TaskQuery, TaskRecord, UserCursor,
 };
+
+/// What a batch touches: the rows to lock and read before it can be decided.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Footprint {
+    /// Of the ledger.
+    pub ledger: ledger::Footprint,
+    /// Of the key pool; empty for most batches, which then cost nothing more.
+    pub keys: keypool::Footprint,
+}
+
+/// The rows of a footprint, read under the locks, and one moment for both rooms.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Snapshot {
+    /// Of the ledger.
+    pub ledger: ledger::Snapshot,
+    /// Of the key pool.
+    pub keys: keypool::Snapshot,
+}
+
+/// Everything a batch writes, in one commit.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Plan {
+    /// Of the ledger.
+    pub ledger: ledger::Plan,
+    /// Of the key pool.
+    pub keys: keypool::Plan,
+}
+
+impl Plan {
+    /// Whether there is nothing to write.
+    pub fn is_empty(&self) -> bool {
+        self.ledger.is_empty() && self.keys.is_empty()
+    }
+}
+
+impl From<ledger::Footprint> for Footprint {
+    fn from(ledger: ledger::Footprint) -> Self {
+        Self { ledger, ..Self::default() }
+    }
+}
+
+impl From<ledger::Plan> for Plan {
+    fn from(ledger: ledger::Plan) -> Self {
+        Self { ledger, ..Self::default() }
+    }
+}
 
 /// Decides a batch from its snapshot. Called at most once a transaction; a retried batch calls it again.
 pub type Decide<'a> = &'a mut (dyn FnMut(Snapshot) -> Plan + Send);
@@ -161,6 +210,41 @@ pub trait Reader: Send + Sync + 'static {
         limit: u32,
     ) -> BoxFuture<'_, Result<Vec<TaskRecord>, StoreError>>;
 
+    /// The whole pool as it is now, without deleted accounts: for the cached view that proposes candidates.
+    fn key_pool(&self) -> BoxFuture<'_, Result<PoolRows, StoreError>>;
+
+    /// Accounts by their ids, in no order; deleted ones are not there.
+    fn accounts<'a>(
+        &'a self,
+        account_ids: &'a [AccountId],
+    ) -> BoxFuture<'a, Result<Vec<AccountRecord>, StoreError>>;
+
+    /// Accounts newest first, without deleted ones; `page.before` is an account's id.
+    fn list_accounts(&self, page: Page) -> BoxFuture<'_, Result<Vec<AccountRecord>, StoreError>>;
+
+    /// The leases of `lease_ids` that exist, in no order, each with its account's name and its key.
+    fn leases<'a>(
+        &'a self,
+        lease_ids: &'a [Text],
+    ) -> BoxFuture<'a, Result<Vec<LeaseRecord>, StoreError>>;
+
+    /// Open leases whose time has passed by the clock that judges, longest overdue first.
+    fn due_leases(&self, limit: u32) -> BoxFuture<'_, Result<Vec<Text>, StoreError>>;
+
+    /// Keys that hold a secret, by (account, purpose's word, key id); at most `limit` after the key given.
+    fn sealed_keys<'a>(
+        &'a self,
+        after: (AccountId, &'a str, &'a str),
+        limit: u32,
+    ) -> BoxFuture<'a, Result<Vec<AccountKey>, StoreError>>;
+
+    /// The audit log newest first, of one account or of all; `page.before` is a row's id.
+    fn audit_log(
+        &self,
+        account_id: Option<AccountId>,
+        page: Page,
+    ) -> BoxFuture<'_, Result<Vec<AuditRecord>, StoreError>>;
+
     /// One snapshot of every stored figure, for `verify`.
     fn audit_snapshot(&self) -> BoxFuture<'_, Result<Box<dyn AuditSnapshot>, StoreError>>;
 }
@@ -201,4 +285,14 @@ pub trait AuditSnapshot: Send {
         after: (UserId, &'a str),
         limit: u32,
     ) -> BoxFuture<'a, Result<Vec<crate::ledger::RequestRecord>, StoreError>>;
+
+    /// Leases by (task_id, fence), in the order of the bytes of `task_id`.
+    fn leases<'a>(
+        &'a mut self,
+        after: (&'a str, i64),
+        limit: u32,
+    ) -> BoxFuture<'a, Result<Vec<Lease>, StoreError>>;
+
+    /// All workspaces and accounts, deleted ones too.
+    fn key_pool(&mut self) -> BoxFuture<'_, Result<PoolRows, StoreError>>;
 }

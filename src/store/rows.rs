@@ -1,5 +1,6 @@
 //! Rows and queries that are not the ledger's own: what lists page through, and what `verify` reads back.
 
+use crate::keypool::{Account, AccountId, Lease, Sealed, Workspace};
 use crate::ledger::hash::{ChainFields, PointsFields};
 use crate::ledger::{Hash, Micros, Operation, Purse, SourceType, Task, TaskStatus, Text, UserId};
 
@@ -128,6 +129,73 @@ pub struct TaskRecord {
     pub input_params: Text,
     /// The runner's JSON; may be empty.
     pub output_params: Text,
+}
+
+/// The whole key pool at one moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PoolRows {
+    /// That moment.
+    pub now: Micros,
+    /// All workspaces.
+    pub workspaces: Vec<Workspace>,
+    /// All accounts.
+    pub accounts: Vec<Account>,
+    /// The slots that open leases take of each workspace that has any.
+    pub usage: Vec<Usage>,
+}
+
+/// What the open leases of a workspace take.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Usage {
+    /// The workspace.
+    pub workspace: Text,
+    /// How many they are.
+    pub in_flight: u32,
+    /// What their jobs are expected to cost, in nano-USD.
+    pub committed_nano_usd: i64,
+}
+
+/// An account with what operators ask for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AccountRecord {
+    /// The account.
+    pub account: Account,
+    /// Its workspace.
+    pub workspace: Workspace,
+    /// Its own open leases.
+    pub in_flight: u32,
+}
+
+/// A lease with what its runner is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeaseRecord {
+    /// The lease.
+    pub lease: Lease,
+    /// Its account's name.
+    pub account_name: Text,
+    /// The key it was given; `None` once erased.
+    pub key: Option<Sealed>,
+}
+
+/// A row of `scrip_audit_log`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuditRecord {
+    /// The row: the order of writing.
+    pub id: i64,
+    /// When.
+    pub time: Micros,
+    /// Who.
+    pub actor: Text,
+    /// What it speaks of: `account`, `workspace` or `lease`.
+    pub subject_kind: Text,
+    /// Which.
+    pub subject: Text,
+    /// The account it concerns.
+    pub account_id: AccountId,
+    /// Why.
+    pub reason: Text,
+    /// A JSON object of `[before, after]` by field.
+    pub changes: Text,
 }
 
 /// A user's purses at a past moment.

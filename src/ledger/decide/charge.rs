@@ -6,11 +6,11 @@ use super::super::command::Charge;
 use super::super::state::State;
 use super::super::{Micros, Money, Operation, Rejection, SourceType, Task, TaskStatus, Text, UserId};
 use super::posting::{self, Movement};
-use super::{Context, Effect};
+use super::{Context, Effect, keys};
 
 pub(super) fn charge(
     state: &mut State,
-    context: &Context<'_>,
+    context: &mut Context<'_>,
     command: &Charge,
 ) -> Result<Effect, Rejection> {
     if let Some(task) = state.task(&command.task_id) {
@@ -33,13 +33,14 @@ pub(super) fn charge(
     task.money = command.amount;
     task.charged = drawn;
     task.charge_seq = entries.first().map(|entry| entry.user_seq);
+    let leased = keys::lease_with(&mut task, command.select_key.as_ref(), context)?;
     let task = Arc::new(task);
     if !entries.is_empty() {
         state.put_user(user);
         state.add_entries(&entries);
     }
     state.create_task(Arc::clone(&task), Arc::clone(&command.input_params));
-    Ok(Effect::new(Some(task), user, entries))
+    Ok(Effect { lease_id: leased, ..Effect::new(Some(task), user, entries) })
 }
 
 /// A charge or hold of a task that exists: a replay if it says the same, else a conflict naming what differs.
@@ -61,7 +62,9 @@ pub(super) fn existing(
         (None, Some(user)) => {
             // A hold moved no money when it was made; its capture's entries are the capture's.
             let entries = if wants_hold { None } else { task.charge_entries() };
-            Ok(Effect::replay(task, user, entries))
+            // Nothing is leased now: what the first call gave is answered, as it is by now, to one that asks for a key.
+            let lease_id = task.lease_id.clone().filter(|_| context.submission.command.selection().is_some());
+            Ok(Effect { lease_id, ..Effect::replay(task, user, entries) })
         }
         (None, None) => Err(Rejection::UserNotFound(user_id)),
         (Some(field), _) => Err(Rejection::TaskAlreadyCharged {

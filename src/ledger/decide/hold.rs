@@ -9,11 +9,11 @@ use super::super::{
 };
 use super::charge::{existing, new_task};
 use super::posting::{self, Movement};
-use super::{Context, Effect, conflict, own_task};
+use super::{Context, Effect, conflict, keys, own_task};
 
 pub(super) fn authorize(
     state: &mut State,
-    context: &Context<'_>,
+    context: &mut Context<'_>,
     command: &Authorize,
 ) -> Result<Effect, Rejection> {
     let charge = &command.charge;
@@ -33,10 +33,11 @@ pub(super) fn authorize(
     task.hold_state = Some(HoldState::Open);
     task.hold_expire_time = Some(state.now.plus(ttl));
     task.title = Some(posting::title_or(&charge.title, &charge.app_name));
+    let leased = keys::lease_with(&mut task, charge.select_key.as_ref(), context)?;
     let task = Arc::new(task);
     state.put_user(user);
     state.create_task(Arc::clone(&task), Arc::clone(&charge.input_params));
-    Ok(Effect::new(Some(task), user, Vec::new()))
+    Ok(Effect { lease_id: leased, ..Effect::new(Some(task), user, Vec::new()) })
 }
 
 pub(super) fn capture(
@@ -104,11 +105,18 @@ pub(super) fn void(state: &mut State, command: &Void) -> Result<Effect, Rejectio
     Ok(write(state, task, user))
 }
 
-pub(super) fn expire(state: &mut State, command: &ExpireHold) -> Result<Effect, Rejection> {
+pub(super) fn expire(
+    state: &mut State,
+    context: &Context<'_>,
+    command: &ExpireHold,
+) -> Result<Effect, Rejection> {
     let (mut task, mut user) = own_task(state, command.user_id, &command.task_id)?;
     let due = task.hold_state == Some(HoldState::Open) && is_past(&task, state.now);
     if !due {
         return Err(conflict(&task, "it has no hold whose time has passed"));
+    }
+    if context.keys.is_leased(&task.task_id) {
+        return Err(conflict(&task, "a runner holds a key for it"));
     }
     release(&mut task, &mut user, HoldState::Expired, state.now);
     cancel_if_pending(&mut task, state.now);

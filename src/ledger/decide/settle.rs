@@ -2,27 +2,43 @@
 
 use std::sync::Arc;
 
-use super::super::command::{CompleteTask, FailTask, StartTask};
+use super::super::command::{CompleteTask, FailTask, NoteAttempt, StartTask};
 use super::super::limits::ERROR_CHARS;
 use super::super::state::State;
-use super::super::{Attempt, Entry, HoldState, Rejection, Task, TaskStatus, Text, User};
+use super::super::{Attempt, Entry, HoldState, NamedLease, Rejection, Report, Task, TaskStatus, Text, User};
 use super::posting;
-use super::{Context, Effect, conflict, hold, own_task, refund};
+use super::{Context, Effect, conflict, hold, keys, own_task, refund};
 
-pub(super) fn start(state: &mut State, command: &StartTask) -> Result<Effect, Rejection> {
+pub(super) fn start(
+    state: &mut State,
+    context: &mut Context<'_>,
+    command: &StartTask,
+) -> Result<Effect, Rejection> {
     let (mut task, user) = own_task(state, command.user_id, &command.task_id)?;
+    let lease = keys::newest(&command.task_id, &command.lease_id, context)?;
+    let key_id = match &lease {
+        Some(lease) if command.key_id.is_empty() || command.key_id == lease.key_id => &lease.key_id,
+        Some(_) => return Err(Rejection::field("key_id", "is not the key of the lease")),
+        None => &command.key_id,
+    };
     if !task.status.is_open() {
         return Err(conflict(&task, "only a pending or processing task can start"));
     }
+    if lease.is_some() {
+        context.keys.started(&command.lease_id);
+    }
+    let lease_id = lease.is_some().then(|| Arc::clone(&command.lease_id));
     // A runner that repeats its report has not started again.
     let same_attempt = task.status == TaskStatus::Processing
         && task.online_task_id == command.online_task_id
-        && task.key_id == command.key_id;
+        && task.key_id == *key_id
+        && task.lease_id == lease_id;
     if same_attempt {
         return Ok(Effect::replay(Arc::new(task), user, None));
     }
     task.status = TaskStatus::Processing;
-    task.key_id = Arc::clone(&command.key_id);
+    task.key_id = Arc::clone(key_id);
+    task.lease_id = lease_id;
     task.online_task_id = Arc::clone(&command.online_task_id);
     add_attempt(state, &mut task);
     Ok(write(state, task, user, Vec::new(), None))
@@ -30,20 +46,37 @@ pub(super) fn start(state: &mut State, command: &StartTask) -> Result<Effect, Re
 
 pub(super) fn complete(
     state: &mut State,
-    context: &Context<'_>,
+    context: &mut Context<'_>,
     command: &CompleteTask,
 ) -> Result<Effect, Rejection> {
-    let (mut task, mut user) = own_task(state, command.user_id, &command.task_id)?;
-    match task.status {
-        TaskStatus::Completed => return repeated(task, user, context, "it is completed"),
-        TaskStatus::Failed | TaskStatus::Canceled => return late(state, task, user, command),
-        TaskStatus::Pending | TaskStatus::Processing => {}
+    let (task, user) = own_task(state, command.user_id, &command.task_id)?;
+    let lease = keys::named(&command.task_id, &command.lease_id, context)?;
+    let effect = match task.status {
+        TaskStatus::Completed => repeated(task, user, context, "it is completed")?,
+        TaskStatus::Failed | TaskStatus::Canceled => late(state, (task, user), lease.as_ref(), command)?,
+        TaskStatus::Pending | TaskStatus::Processing => {
+            completed(state, context, (task, user), lease.as_ref(), command)?
+        }
+    };
+    // The job is over, however it is counted here: its slot comes back.
+    if lease.is_some() {
+        context.keys.release(&command.lease_id, &Report::succeeded());
     }
+    Ok(effect)
+}
+
+fn completed(
+    state: &mut State,
+    context: &Context<'_>,
+    (mut task, mut user): (Task, User),
+    lease: Option<&NamedLease>,
+    command: &CompleteTask,
+) -> Result<Effect, Rejection> {
     let entries = match command.capture_amount {
         Some(amount) => hold::capture_hold(&mut task, &mut user, amount, context, state.now)?,
         None => Vec::new(),
     };
-    note_attempt(state, &mut task, &command.online_task_id);
+    note_attempt(state, &mut task, &command.online_task_id, lease.map(|lease| (lease, &command.lease_id)));
     note_cost(&mut task, command);
     settle(&mut task, TaskStatus::Completed, &entries, context, state);
     let output = (!command.output_params.is_empty()).then(|| Arc::clone(&command.output_params));
@@ -52,16 +85,32 @@ pub(super) fn complete(
 
 pub(super) fn fail(
     state: &mut State,
-    context: &Context<'_>,
+    context: &mut Context<'_>,
     command: &FailTask,
 ) -> Result<Effect, Rejection> {
-    let (mut task, mut user) = own_task(state, command.user_id, &command.task_id)?;
-    match task.status {
-        TaskStatus::Failed => return repeated(task, user, context, "it has failed"),
+    let (task, user) = own_task(state, command.user_id, &command.task_id)?;
+    let lease = keys::newest(&command.task_id, &command.lease_id, context)?;
+    let effect = match task.status {
+        TaskStatus::Failed => repeated(task, user, context, "it has failed")?,
         TaskStatus::Completed => return Err(conflict(&task, "it is completed: use Refund")),
         TaskStatus::Canceled => return Err(conflict(&task, "it is canceled")),
-        TaskStatus::Pending | TaskStatus::Processing => {}
+        TaskStatus::Pending | TaskStatus::Processing => {
+            failed(state, context, (task, user), lease.as_ref(), command)?
+        }
+    };
+    if lease.is_some() {
+        context.keys.release(&command.lease_id, &command.report);
     }
+    Ok(effect)
+}
+
+fn failed(
+    state: &mut State,
+    context: &Context<'_>,
+    (mut task, mut user): (Task, User),
+    lease: Option<&NamedLease>,
+    command: &FailTask,
+) -> Result<Effect, Rejection> {
     let has_hold = task.hold_state == Some(HoldState::Open);
     if has_hold && command.no_refund {
         return Err(Rejection::field(
@@ -79,10 +128,25 @@ pub(super) fn fail(
     } else {
         Vec::new()
     };
-    note_attempt(state, &mut task, &command.online_task_id);
+    note_attempt(state, &mut task, &command.online_task_id, lease.map(|lease| (lease, &command.lease_id)));
     task.error = (!command.error.is_empty()).then(|| cut(&command.error, ERROR_CHARS));
     settle(&mut task, TaskStatus::Failed, &entries, context, state);
     Ok(write(state, task, user, entries, None))
+}
+
+/// A key was given back with fal's id of its job: whatever became of the task, the bill may name it.
+pub(super) fn note(state: &mut State, command: &NoteAttempt) -> Result<Effect, Rejection> {
+    let (mut task, user) = own_task(state, command.user_id, &command.task_id)?;
+    if task.attempts.contains(&command.online_task_id) {
+        return Ok(Effect::replay(Arc::new(task), user, None));
+    }
+    let lease = NamedLease {
+        task_id: Arc::clone(&command.task_id),
+        key_id: Arc::clone(&command.key_id),
+        is_superseded: false,
+    };
+    note_attempt(state, &mut task, &command.online_task_id, Some((&lease, &command.lease_id)));
+    Ok(write(state, task, user, Vec::new(), None))
 }
 
 /// A terminal report that comes again: the same is a replay, anything else would rewrite what was settled.
@@ -101,14 +165,19 @@ fn repeated(task: Task, user: User, context: &Context<'_>, why: &str) -> Result<
 }
 
 /// The job succeeded after the task had failed or been canceled: status and money stay, what was unknown is recorded.
-fn late(state: &mut State, mut task: Task, user: User, command: &CompleteTask) -> Result<Effect, Rejection> {
+fn late(
+    state: &mut State,
+    (mut task, user): (Task, User),
+    lease: Option<&NamedLease>,
+    command: &CompleteTask,
+) -> Result<Effect, Rejection> {
     if command.capture_amount.is_some() {
         return Err(conflict(&task, "it ended before this report: there is nothing left to capture"));
     }
     let before = task.clone();
     // An attempt that nobody has heard of may be on the bill.
     if !task.attempts.contains(&command.online_task_id) {
-        note_attempt(state, &mut task, &command.online_task_id);
+        note_attempt(state, &mut task, &command.online_task_id, lease.map(|lease| (lease, &command.lease_id)));
     }
     task.reported_cost_nano_usd = task.reported_cost_nano_usd.or(command.cost_nano_usd);
     if task.billable_units.is_none() {
@@ -147,13 +216,23 @@ fn units(command: &CompleteTask) -> Option<Text> {
     (!command.billable_units.is_empty()).then(|| Arc::clone(&command.billable_units))
 }
 
-/// Records fal's id of the attempt that ended, unless an attempt already carries it.
-fn note_attempt(state: &mut State, task: &mut Task, online_task_id: &Text) {
+/// Records fal's id of the attempt that ended, unless an attempt already carries it. A lease that was named says with
+/// which key it ran.
+fn note_attempt(
+    state: &mut State,
+    task: &mut Task,
+    online_task_id: &Text,
+    lease: Option<(&NamedLease, &Text)>,
+) {
     if online_task_id.is_empty() || task.online_task_id == *online_task_id {
         return;
     }
     task.online_task_id = Arc::clone(online_task_id);
     if !task.attempts.contains(online_task_id) {
+        if let Some((lease, lease_id)) = lease {
+            task.key_id = Arc::clone(&lease.key_id);
+            task.lease_id = Some(Arc::clone(lease_id));
+        }
         add_attempt(state, task);
     }
 }
@@ -167,6 +246,7 @@ fn add_attempt(state: &mut State, task: &mut Task) {
         attempt: i32::try_from(task.attempts.len()).expect("fewer than 2^31 attempts"),
         online_task_id: Arc::clone(&task.online_task_id),
         key_id: Arc::clone(&task.key_id),
+        lease_id: task.lease_id.clone(),
         start_time: state.now,
     });
 }

@@ -26,7 +26,8 @@ use super::connect::Target;
 use super::decode::{self, Columns};
 use super::error::{Trouble, within};
 use super::write::write;
-use crate::ledger::{Footprint, Micros, Snapshot};
+use crate::ledger::{Micros, Snapshot};
+use crate::store::Footprint;
 
 /// How long a failed connection may take to say goodbye. The server notices a closed socket as well.
 const GOODBYE: Duration = Duration::from_millis(200);
@@ -143,13 +144,13 @@ async fn transact(
         resolve(&mut transaction, limit, batch_id).await?;
     }
     let snapshot = read(&mut transaction, limit, footprint).await.map_err(Transacted::NotCommitted)?;
-    let plan = decide(snapshot);
+    let plan = decide(crate::store::Snapshot { ledger: snapshot, keys: Default::default() });
     if plan.is_empty() {
         // Nothing was to be written: what fails here costs the connection and nothing else.
         return within(limit, transaction.rollback()).await.map_err(|_| Transacted::Committed);
     }
     let id = (run == Run::First).then_some(batch_id);
-    let written = write(&mut transaction, limit, id, &plan).await;
+    let written = write(&mut transaction, limit, id, &plan.ledger).await;
     written.map_err(|trouble| Transacted::NotCommitted(trouble.failure("writing a batch")))?;
     within(limit, transaction.commit()).await.map_err(Trouble::at_commit)
 }
@@ -172,23 +173,23 @@ async fn read(
 ) -> Result<Snapshot, Failure> {
     let mut snapshot = Snapshot::default();
     let mut now = None;
-    if !footprint.users.is_empty() {
+    if !footprint.ledger.users.is_empty() {
         let statement = sqlx::query(include_str!("sql/writer_lock_users.sql"))
-            .bind(footprint.users.iter().copied().bind_iter());
+            .bind(footprint.ledger.users.iter().copied().bind_iter());
         let rows = fetch(connection, limit, "locking the users of a batch", statement).await?;
         let users: Result<_, _> = rows.iter().map(decode::user).collect();
         snapshot.users = users.map_err(Failure::Stop)?;
     }
-    if !footprint.tasks.is_empty() {
+    if !footprint.ledger.tasks.is_empty() {
         let statement = sqlx::query(include_str!("sql/writer_read_tasks.sql"))
-            .bind(footprint.tasks.iter().map(|task_id| &**task_id).bind_iter());
+            .bind(footprint.ledger.tasks.iter().map(|task_id| &**task_id).bind_iter());
         let rows = fetch(connection, limit, "reading the tasks of a batch", statement).await?;
         (now, snapshot.tasks) = with_now(&rows, decode::task).map_err(Failure::Stop)?;
     }
-    if !footprint.requests.is_empty() {
+    if !footprint.ledger.requests.is_empty() {
         let statement = sqlx::query(include_str!("sql/writer_read_requests.sql"))
-            .bind(footprint.requests.iter().map(|(user_id, _)| *user_id).bind_iter())
-            .bind(footprint.requests.iter().map(|(_, request_id)| &**request_id).bind_iter());
+            .bind(footprint.ledger.requests.iter().map(|(user_id, _)| *user_id).bind_iter())
+            .bind(footprint.ledger.requests.iter().map(|(_, request_id)| &**request_id).bind_iter());
         let rows = fetch(connection, limit, "reading the requests of a batch", statement).await?;
         (now, snapshot.requests) = with_now(&rows, decode::request).map_err(Failure::Stop)?;
     }

@@ -26,7 +26,8 @@ use super::connection::{Config, raw};
 use super::error::{bug, is_duplicate, store_error};
 use super::{plan, rows, sql};
 use crate::clock::Clock;
-use crate::ledger::{Footprint, Micros, Snapshot};
+use crate::ledger::{Micros, Snapshot};
+use crate::store::Footprint;
 use crate::store::{Decide, Failure, Run, StoreError, Transacted, Writer};
 
 const IN_DOUBT: &str = "an earlier failure left the file in doubt; restart scrip, which checks it";
@@ -131,7 +132,7 @@ impl Session {
         }
         // After BEGIN IMMEDIATE has the write lock, so that batches of several processes are in the order of it.
         let snapshot = read(connection, footprint, clock.now()).await?;
-        let plan = decide(snapshot);
+        let plan = decide(crate::store::Snapshot { ledger: snapshot, keys: Default::default() });
         if plan.is_empty() {
             return Ok(Transacted::Committed);
         }
@@ -142,7 +143,7 @@ impl Session {
                 .await
                 .map_err(|error| store_error("adding the batch id", error))?;
         }
-        plan::write(connection, &plan).await?;
+        plan::write(connection, &plan.ledger).await?;
         raw(connection, "COMMIT").await.map_err(Broken::AtCommit)?;
         self.unsettled = false;
         Ok(Transacted::Committed)
@@ -258,10 +259,10 @@ async fn read(
     footprint: &Footprint,
     now: Micros,
 ) -> Result<Snapshot, StoreError> {
-    let users: Vec<_> = footprint.users.iter().collect();
-    let tasks: Vec<&str> = footprint.tasks.iter().map(AsRef::as_ref).collect();
+    let users: Vec<_> = footprint.ledger.users.iter().collect();
+    let tasks: Vec<&str> = footprint.ledger.tasks.iter().map(AsRef::as_ref).collect();
     let requests: Vec<(i64, &str)> =
-        footprint.requests.iter().map(|(user_id, id)| (*user_id, id.as_ref())).collect();
+        footprint.ledger.requests.iter().map(|(user_id, id)| (*user_id, id.as_ref())).collect();
     let users = keyed(connection, sql::READ_USERS, &users, rows::user).await?;
     let tasks = keyed(connection, sql::READ_TASKS, &tasks, rows::task).await?;
     let requests = keyed(connection, sql::READ_REQUESTS, &requests, rows::request).await?;
