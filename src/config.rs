@@ -308,6 +308,7 @@ impl LimitArgs {
             max_batch_items: self.max_batch_items,
             default_hold_micros: self.default_hold_ttl.micros(),
             max_hold_micros: self.max_hold_ttl.micros(),
+            ..Limits::default()
         })
     }
 }

@@ -14,7 +14,7 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
 use crate::engine::EngineError;
-use crate::ledger::{FieldViolation, Rejection};
+use crate::ledger::{FieldViolation, Rejection, Why};
 use crate::pb::{ERROR_DOMAIN, ErrorReason};
 
 /// When to try again after the database was away, or a commit went unanswered.
@@ -163,10 +163,23 @@ fn of_rejection(rejection: &Rejection) -> Refusal {
         | Rejection::TaskStateConflict { .. }
         | Rejection::HoldExpired { .. }
         | Rejection::CaptureExceedsHold { .. }
+        | Rejection::NoKeyAvailable { .. }
+        | Rejection::LeaseNotFound(_)
+        | Rejection::LeaseExpired(_)
+        | Rejection::LeaseSuperseded(_)
+        | Rejection::AccountNotFound(_)
+        | Rejection::AccountExists { .. }
+        | Rejection::SecretUnavailable { .. }
         | Rejection::BatchAborted { .. } => Vec::new(),
     };
+    let retry_after = match rejection {
+        Rejection::NoKeyAvailable { retry_after_micros, .. } => {
+            Some(Duration::from_micros(retry_after_micros.unsigned_abs()))
+        }
+        _ => None,
+    };
     let metadata = metadata(rejection);
-    Refusal { code, reason, message: message(rejection), metadata, violations, retry_after: None }
+    Refusal { code, reason, message: message(rejection), metadata, violations, retry_after }
 }
 
 const fn kind(rejection: &Rejection) -> (Code, ErrorReason) {
@@ -182,6 +195,13 @@ const fn kind(rejection: &Rejection) -> (Code, ErrorReason) {
         Rejection::TaskStateConflict { .. } => (Code::FailedPrecondition, ErrorReason::TaskStateConflict),
         Rejection::HoldExpired { .. } => (Code::FailedPrecondition, ErrorReason::HoldExpired),
         Rejection::CaptureExceedsHold { .. } => (Code::FailedPrecondition, ErrorReason::CaptureExceedsHold),
+        Rejection::NoKeyAvailable { .. } => (Code::ResourceExhausted, ErrorReason::NoKeyAvailable),
+        Rejection::LeaseNotFound(_) => (Code::NotFound, ErrorReason::LeaseNotFound),
+        Rejection::LeaseExpired(_) => (Code::FailedPrecondition, ErrorReason::LeaseExpired),
+        Rejection::LeaseSuperseded(_) => (Code::FailedPrecondition, ErrorReason::LeaseSuperseded),
+        Rejection::AccountNotFound(_) => (Code::NotFound, ErrorReason::AccountNotFound),
+        Rejection::AccountExists { .. } => (Code::AlreadyExists, ErrorReason::AccountExists),
+        Rejection::SecretUnavailable { .. } => (Code::FailedPrecondition, ErrorReason::SecretUnavailable),
         Rejection::BatchAborted { .. } => (Code::Aborted, ErrorReason::BatchAborted),
     }
 }
@@ -220,6 +240,16 @@ fn metadata(rejection: &Rejection) -> Vec<(&'static str, String)> {
         Rejection::HoldExpired { held, requested: 0 } => vec![("held", held.to_string())],
         Rejection::HoldExpired { held, requested } | Rejection::CaptureExceedsHold { held, requested } => {
             vec![("held", held.to_string()), ("requested", requested.to_string())]
+        }
+        Rejection::NoKeyAvailable { why, .. } => vec![("why", why.to_string())],
+        Rejection::LeaseNotFound(lease_id) => vec![("id", lease_id.to_string())],
+        Rejection::LeaseExpired(lease_id) | Rejection::LeaseSuperseded(lease_id) => {
+            vec![("lease_id", lease_id.to_string())]
+        }
+        Rejection::AccountNotFound(account_id) => vec![("id", account_id.to_string())],
+        Rejection::AccountExists { key_id } => vec![("key_id", key_id.to_string())],
+        Rejection::SecretUnavailable { key_id, kek_id, .. } => {
+            vec![("key_id", key_id.to_string()), ("kek_id", kek_id.to_string())]
         }
         Rejection::BatchAborted { index } => vec![("index", index.to_string())],
     }
@@ -267,10 +297,36 @@ fn message(rejection: &Rejection) -> String {
         Rejection::CaptureExceedsHold { held, requested } => {
             format!("{requested} points were to be captured, but {held} are held; capture at most that")
         }
+        Rejection::NoKeyAvailable { why, .. } => no_key(*why).to_owned(),
+        Rejection::LeaseNotFound(lease_id) => format!("lease {lease_id} does not exist; check lease_id"),
+        Rejection::LeaseExpired(lease_id) => {
+            format!("lease {lease_id} has ended, by its time or by a release; select a key again")
+        }
+        Rejection::LeaseSuperseded(lease_id) => {
+            format!("the task of lease {lease_id} has been given a newer one: another runner has it now; stop")
+        }
+        Rejection::AccountNotFound(account_id) => {
+            format!("account {account_id} does not exist, or was deleted; ListAccounts shows what there is")
+        }
+        Rejection::AccountExists { key_id } => {
+            format!("key {key_id} is or was an account's; update that account instead, or use another key")
+        }
+        Rejection::SecretUnavailable { key_id, why, .. } => format!("key {key_id}: {why}"),
         Rejection::BatchAborted { index } => {
             format!(
                 "nothing was written because item {index} was refused; send the batch without it or mended"
             )
+        }
+    }
+}
+
+fn no_key(why: Why) -> &'static str {
+    match why {
+        Why::NoneEnabled => "no account is in rotation; add one with CreateAccount, or enable one",
+        Why::NoneAllowed => "no account in rotation may run this model; see their allowed_apps",
+        Why::CoolingDown => "every account that may run this model is out for a while; retry after the given time",
+        Why::AllBusy => {
+            "every account that may run this model is busy; retry after the given time, or wait with max_wait"
         }
     }
 }

@@ -121,6 +121,15 @@ pub(super) fn in_words(rejection: &Rejection) -> String {
         Rejection::CaptureExceedsHold { held, requested } => {
             format!("{requested} points are more than the {held} held")
         }
+        Rejection::NoKeyAvailable { why, .. } => format!("there is no key now ({why})"),
+        Rejection::LeaseNotFound(lease_id) => format!("there is no lease {lease_id}"),
+        Rejection::LeaseExpired(lease_id) => format!("lease {lease_id} has ended"),
+        Rejection::LeaseSuperseded(lease_id) => format!("the task of lease {lease_id} has a newer one"),
+        Rejection::AccountNotFound(account_id) => {
+            format!("there is no account {account_id}: `scrip keys list` shows what there is")
+        }
+        Rejection::AccountExists { key_id } => format!("key {key_id} is or was an account's"),
+        Rejection::SecretUnavailable { key_id, why, .. } => format!("key {key_id}: {why}"),
         Rejection::BatchAborted { index } => format!("item {index} of the batch was refused"),
     }
 }

@@ -8,7 +8,7 @@ use super::footprint::Footprint;
 use super::lease::Lease;
 use super::pool::{Released, Unknown, Unrenewed};
 use super::secret::Reseal;
-use super::{AccountId, LeaseOutcome, Report};
+use super::{Account, AccountId, LeaseOutcome, Report, Workspace};
 use crate::ledger::fingerprint::{Field, Fingerprint};
 use crate::ledger::{Method, Rejection, Text};
 
@@ -63,6 +63,19 @@ pub enum Command {
     Reseal(Vec<Reseal>),
 }
 
+/// An account with what operators are told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Described {
+    /// The account.
+    pub account: Account,
+    /// Its workspace.
+    pub workspace: Workspace,
+    /// Its own open leases.
+    pub in_flight: u32,
+    /// It had been done before; nothing was done now.
+    pub replayed: bool,
+}
+
 /// What came of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Done {
@@ -72,13 +85,8 @@ pub enum Done {
     Released(Released),
     /// How many leases were closed.
     Expired(usize),
-    /// The account that was added or changed.
-    Account {
-        /// Which.
-        account_id: AccountId,
-        /// It had been done before; nothing was done now.
-        replayed: bool,
-    },
+    /// The account that was added, changed or deleted, as it stands now.
+    Account(Box<Described>),
     /// It is done, and there is nothing to tell.
     Nothing,
 }
@@ -120,10 +128,13 @@ impl Command {
             Command::Update { account_id, changes, reason } => {
                 Some((Method::UpdateAccount, changed_content(*account_id, changes, reason)))
             }
+            Command::Delete { account_id, reason } => {
+                let content = Fingerprint::new().text(Field::Reason, reason);
+                Some((Method::DeleteAccount, content.number(Field::AccountId, *account_id)))
+            }
             Command::Renew { .. }
             | Command::Release { .. }
             | Command::Expire { .. }
-            | Command::Delete { .. }
             | Command::HearBalance { .. }
             | Command::Reseal(_) => None,
         }
@@ -142,15 +153,15 @@ impl Desk<'_> {
             Command::Expire { lease_ids } => Ok(Done::Expired(self.count_expired(lease_ids))),
             Command::Create(new) => {
                 let account_id = self.pool.create(new, actor)?;
-                Ok(Done::Account { account_id, replayed: false })
+                self.described(account_id, false)
             }
             Command::Update { account_id, changes, reason } => {
                 self.pool.update(*account_id, changes, (actor, reason))?;
-                Ok(Done::Account { account_id: *account_id, replayed: false })
+                self.described(*account_id, false)
             }
             Command::Delete { account_id, reason } => {
                 self.pool.delete(*account_id, (actor, reason))?;
-                Ok(Done::Nothing)
+                self.described(*account_id, false)
             }
             Command::HearBalance { account_id, balance_nano_usd } => {
                 let missing = || Rejection::AccountNotFound(*account_id);
@@ -176,16 +187,23 @@ impl Desk<'_> {
     pub fn repeated(&self, command: &Command) -> Result<Done, Rejection> {
         let account_id = match command {
             Command::Create(new) => self.pool.owner_of(&new.key.key_id),
-            Command::Update { account_id, .. } => Some(*account_id),
+            Command::Update { account_id, .. } | Command::Delete { account_id, .. } => Some(*account_id),
             Command::Renew { .. }
             | Command::Release { .. }
             | Command::Expire { .. }
-            | Command::Delete { .. }
             | Command::HearBalance { .. }
             | Command::Reseal(_) => None,
         };
-        let account_id = account_id.ok_or(Rejection::AccountNotFound(0))?;
-        Ok(Done::Account { account_id, replayed: true })
+        self.described(account_id.unwrap_or_default(), true)
+    }
+
+    fn described(&self, account_id: AccountId, replayed: bool) -> Result<Done, Rejection> {
+        let missing = || Rejection::AccountNotFound(account_id);
+        let account = self.pool.account(account_id).ok_or_else(missing)?;
+        let workspace = self.pool.workspace(&account.workspace).ok_or_else(missing)?;
+        let in_flight = self.pool.in_flight_of(account_id);
+        let (account, workspace) = (account.clone(), workspace.clone());
+        Ok(Done::Account(Box::new(Described { account, workspace, in_flight, replayed })))
     }
 
     fn renew(&mut self, lease_id: &Text, ttl_micros: Option<i64>) -> Result<Done, Rejection> {

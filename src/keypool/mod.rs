@@ -59,7 +59,7 @@ pub use blame::{Report, classify};
 pub use admin::{AccountChanges, NewAccount};
 pub use choice::{Ask, Choice, NoKey};
 pub use circuit::{Cause, Circuit, Gate, Health, Out};
-pub use command::{Command, Done};
+pub use command::{Command, Described, Done};
 pub use desk::{Desk, Observed};
 pub use footprint::Footprint;
 pub use guard::{Peer, Peers};

@@ -450,6 +450,13 @@ impl<'a> Pool<'a> {
         self.fresh_ids.pop_front().expect("an id for each account that may be added")
     }
 
+    /// How many open leases an account has itself.
+    pub(super) fn in_flight_of(&self, account_id: AccountId) -> u32 {
+        let leases = self.leases.values().map(|row| &row.value);
+        let open = leases.filter(|lease| lease.is_open() && lease.account_id == account_id).count();
+        u32::try_from(open).unwrap_or(u32::MAX)
+    }
+
     /// The workspaces of the batch as they stand.
     pub(super) fn observed(&self) -> impl Iterator<Item = Observed> + '_ {
         self.workspaces.values().map(|shared| Observed {

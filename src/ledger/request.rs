@@ -27,6 +27,8 @@ text_enum! {
         CreateAccount = "create_account",
         /// KeyService.UpdateAccount
         UpdateAccount = "update_account",
+        /// KeyService.DeleteAccount
+        DeleteAccount = "delete_account",
         /// TaskService.StartTask; it carries no `request_id`.
         StartTask = "start_task",
         /// TaskService.CompleteTask

@@ -409,6 +409,7 @@ const fn writes(method: Method) -> Option<Operation> {
         | Method::SelectKey
         | Method::CreateAccount
         | Method::UpdateAccount
+        | Method::DeleteAccount
         | Method::StartTask
         | Method::NoteAttempt
         | Method::ExpireHold => None,

@@ -3,10 +3,10 @@
 use super::enums;
 use super::time;
 use crate::ledger::command::{
-    Authorize, Capture, Charge, CompleteTask, Credit, Debit, FailTask, Refund, StartTask, Void,
+    Authorize, Capture, Charge, CompleteTask, Credit, Debit, FailTask, Refund, SelectKey, StartTask, Void,
 };
-use crate::ledger::limits::Checks;
-use crate::ledger::{Command, Funding, Purse, SourceType, Text};
+use crate::ledger::limits::{Checks, MESSAGE_BYTES};
+use crate::ledger::{Command, Funding, KeySelection, Purse, Report, SourceType, Text};
 use crate::pb;
 
 /// A request that asks for a command.
@@ -18,7 +18,6 @@ pub(in crate::api) trait Ask {
 
 impl Ask for pb::ChargeRequest {
     fn into_command(self, checks: &mut Checks<'_>) -> (Command, String) {
-        not_yet("select_key", self.select_key.is_some(), checks);
         let charge = Charge {
             user_id: self.user_id,
             task_id: Text::from(self.task_id),
@@ -30,6 +29,7 @@ impl Ask for pb::ChargeRequest {
             funding: funding(self.funding, checks),
             deployment_uuid: Text::from(self.deployment_uuid),
             pay_type: self.pay_type,
+            select_key: self.select_key.map(|selection| key_selection(selection, checks)),
         };
         (Command::Charge(charge), self.request_id)
     }
@@ -37,7 +37,6 @@ impl Ask for pb::ChargeRequest {
 
 impl Ask for pb::AuthorizeRequest {
     fn into_command(self, checks: &mut Checks<'_>) -> (Command, String) {
-        not_yet("select_key", self.select_key.is_some(), checks);
         let charge = Charge {
             user_id: self.user_id,
             task_id: Text::from(self.task_id),
@@ -49,6 +48,7 @@ impl Ask for pb::AuthorizeRequest {
             funding: funding(self.funding, checks),
             deployment_uuid: Text::from(self.deployment_uuid),
             pay_type: self.pay_type,
+            select_key: self.select_key.map(|selection| key_selection(selection, checks)),
         };
         let ttl_micros = time::micros("ttl", self.ttl, checks);
         (Command::Authorize(Authorize { charge, ttl_micros }), self.request_id)
@@ -116,10 +116,26 @@ impl Ask for pb::DebitRequest {
     }
 }
 
+impl Ask for pb::SelectKeyRequest {
+    fn into_command(self, checks: &mut Checks<'_>) -> (Command, String) {
+        let select = SelectKey {
+            user_id: self.user_id,
+            task_id: Text::from(self.task_id),
+            app_name: Text::from(self.app_name),
+            selection: KeySelection {
+                runner_id: Text::from(self.runner_id),
+                ttl_micros: time::micros("ttl", self.ttl, checks),
+                estimated_cost_nano_usd: self.estimated_cost_nano_usd,
+                ..KeySelection::default()
+            },
+        };
+        (Command::SelectKey(select), self.request_id)
+    }
+}
+
 impl Ask for pb::StartTaskRequest {
     fn into_command(self, checks: &mut Checks<'_>) -> (Command, String) {
         let Self { task_id, online_task_id, key_id, lease_id, user_id } = self;
-        not_yet("lease_id", !lease_id.is_empty(), checks);
         if key_id.is_empty() && lease_id.is_empty() {
             checks.violation("key_id", "must not be empty: it says which key runs the task");
         }
@@ -128,14 +144,14 @@ impl Ask for pb::StartTaskRequest {
             task_id: Text::from(task_id),
             online_task_id: Text::from(online_task_id),
             key_id: Text::from(key_id),
+            lease_id: Text::from(lease_id),
         };
         (Command::StartTask(start), String::new())
     }
 }
 
 impl Ask for pb::CompleteTaskRequest {
-    fn into_command(self, checks: &mut Checks<'_>) -> (Command, String) {
-        not_yet("lease_id", !self.lease_id.is_empty(), checks);
+    fn into_command(self, _: &mut Checks<'_>) -> (Command, String) {
         let complete = CompleteTask {
             user_id: self.user_id,
             task_id: Text::from(self.task_id),
@@ -144,6 +160,7 @@ impl Ask for pb::CompleteTaskRequest {
             cost_nano_usd: self.cost_nano_usd,
             billable_units: Text::from(self.billable_units),
             capture_amount: self.capture_amount,
+            lease_id: Text::from(self.lease_id),
         };
         (Command::CompleteTask(complete), self.request_id)
     }
@@ -151,29 +168,54 @@ impl Ask for pb::CompleteTaskRequest {
 
 impl Ask for pb::FailTaskRequest {
     fn into_command(self, checks: &mut Checks<'_>) -> (Command, String) {
-        not_yet("lease_id", !self.lease_id.is_empty(), checks);
-        not_yet("outcome", self.outcome != 0, checks);
-        not_yet("http_status", self.http_status != 0, checks);
-        not_yet("error_message", !self.error_message.is_empty(), checks);
-        not_yet("retry_after", self.retry_after.is_some(), checks);
+        let report = Report {
+            outcome: enums::read::<pb::LeaseOutcome>("outcome", self.outcome, checks),
+            http_status: http_status(self.http_status, checks),
+            error_message: message(self.error_message),
+            retry_after_micros: time::micros("retry_after", self.retry_after, checks),
+            latency_micros: None,
+        };
         let fail = FailTask {
             user_id: self.user_id,
             task_id: Text::from(self.task_id),
             online_task_id: Text::from(self.online_task_id),
             error: Text::from(self.error),
             no_refund: self.no_refund,
+            lease_id: Text::from(self.lease_id),
+            report,
         };
         (Command::FailTask(fail), self.request_id)
     }
 }
 
-fn funding(number: i32, checks: &mut Checks<'_>) -> Funding {
-    enums::read::<pb::Funding>("funding", number, checks).unwrap_or(Funding::PointsThenCash)
+/// What a charge or hold asks of the key pool; how long to wait for it is not the ledger's to know.
+fn key_selection(selection: pb::KeySelection, checks: &mut Checks<'_>) -> KeySelection {
+    KeySelection {
+        runner_id: Text::from(selection.runner_id),
+        ttl_micros: time::micros("select_key.ttl", selection.ttl, checks),
+        estimated_cost_nano_usd: selection.estimated_cost_nano_usd,
+        ..KeySelection::default()
+    }
 }
 
-/// Refuses a field that belongs to key leases: ignoring it would promise a key that nobody gets.
-fn not_yet(field: &'static str, is_set: bool, checks: &mut Checks<'_>) {
-    if is_set {
-        checks.violation(field, "must not be set: key leases are not available in this version");
+/// 0 is "not given".
+pub(super) fn http_status(status: i32, checks: &mut Checks<'_>) -> Option<u16> {
+    if status == 0 {
+        return None;
     }
+    let read = u16::try_from(status).ok();
+    if read.is_none() {
+        checks.violation("http_status", "must be 100 to 599");
+    }
+    read
+}
+
+/// What is kept of a report's text while it is judged.
+pub(super) fn message(text: String) -> Text {
+    let end = text.floor_char_boundary(MESSAGE_BYTES);
+    Text::from(&text[..end])
+}
+
+fn funding(number: i32, checks: &mut Checks<'_>) -> Funding {
+    enums::read::<pb::Funding>("funding", number, checks).unwrap_or(Funding::PointsThenCash)
 }

@@ -1,7 +1,7 @@
 //! Enums of the wire and of the domain. A value of 0 is "not given"; what that means, each field says.
 
 use crate::ledger::limits::Checks;
-use crate::ledger::{Funding, Operation, Purse, SourceType, TaskStatus};
+use crate::ledger::{Funding, LeaseOutcome, Operation, Purse, SourceType, TaskStatus};
 use crate::pb;
 
 /// An enum of the wire with its counterpart in the domain.
@@ -55,6 +55,9 @@ paired!(Purse: Points, Cash);
 paired!(Operation: Charge, Capture, Refund, Credit, Debit);
 paired!(SourceType: Recharge, Consume, Gift, Refund, Reward, System, AgentRevenue);
 paired!(TaskStatus: Pending, Processing, Completed, Failed, Canceled);
+paired!(
+    LeaseOutcome: Succeeded, RateLimited, AccountLocked, AuthFailed, UpstreamError, CallerError, RunnerCanceled, Expired
+);
 
 impl WireEnum for pb::Funding {
     type Domain = Funding;

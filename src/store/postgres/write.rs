@@ -213,7 +213,7 @@ fn bind_requests<'q>(
 ) -> Statement<'q> {
     let rows = || requests.iter();
     let done = |request: &RequestRecord| match &request.frozen {
-        Frozen::Done { entries, late } => (*entries, *late),
+        Frozen::Done { entries, late, .. } => (*entries, *late),
         Frozen::Refused(_) => (None, false),
     };
     statement

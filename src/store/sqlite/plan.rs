@@ -225,7 +225,7 @@ fn points_row(cells: &mut Cells, entry: &Entry) {
 
 fn request(cells: &mut Cells, record: &RequestRecord) {
     let (entries, late, refusal) = match &record.frozen {
-        Frozen::Done { entries, late } => (*entries, *late, None),
+        Frozen::Done { entries, late, .. } => (*entries, *late, None),
         Frozen::Refused(refusal) => (None, false, Some(serde_json::to_string(refusal))),
     };
     cells.put(record.user_id);

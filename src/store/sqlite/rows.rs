@@ -164,7 +164,7 @@ pub(super) fn request(row: &SqliteRow) -> Read<RequestRecord> {
     let (method, task_id) = (cells.word(Method::parse)?, cells.optional_text()?);
     let (fingerprint, entries, late) = (cells.fingerprint()?, cells.range()?, cells.flag()?);
     let frozen = match cells.get::<Option<&str>>()? {
-        None => Frozen::Done { entries, late },
+        None => Frozen::Done { entries, late, lease_id: None },
         Some(json) => {
             Frozen::Refused(serde_json::from_str(json).map_err(|error| sqlx::Error::Decode(Box::new(error)))?)
         }
