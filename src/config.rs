@@ -1,10 +1,11 @@
 //! The options: each is declared once, here, and has three spellings: a flag, an environment variable and a key of
 //! the optional TOML file (`--drain-timeout`, `SCRIP_DRAIN_TIMEOUT`, `drain_timeout`). A test holds the spellings
-//! together; [`parse`] decides which value wins.
+//! together; [`parse`] decides which value wins. One secret has a variable alone: `SCRIP_KEK` (see [`KekArgs`]).
 //!
 //! Defaults are those of the part an option belongs to (engine, limits, server), so that a library user and an
 //! operator get the same.
 
+mod kek;
 mod layers;
 mod values;
 
@@ -14,6 +15,7 @@ use std::path::PathBuf;
 use clap::builder::{BoolishValueParser, RangedI64ValueParser, RangedU64ValueParser};
 use clap::{Args, ValueEnum};
 
+pub use kek::KekArgs;
 pub use layers::{ConfigError, parse};
 pub use values::{DatabaseUrl, HumanDuration, Scheme};
 

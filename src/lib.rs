@@ -12,6 +12,7 @@
 //! - [`keypool`]: which fal key a task gets, and what its account is blamed for; pure as well, not wired to a service yet
 //! - [`audit`]: the pure rules that compare fal's bill, the tasks and the ledger; nothing calls it yet
 //! - [`fal`]: the typed client of fal's platform API, and a fake fal; not wired to the service yet
+//! - [`vault`]: the fal keys of accounts, sealed at rest; nothing stores one yet
 //! - [`clock`]: time and randomness, handed in
 
 pub mod api;
@@ -27,3 +28,4 @@ pub mod pb;
 pub mod server;
 pub mod store;
 pub mod telemetry;
+pub mod vault;

@@ -304,6 +304,34 @@ fn a_read_only_database_is_one_clear_line() {
     desk.run("credit 1 1 --purse points --request-id a").refused_with(2, &["read-only"]);
 }
 
+/// The keys come from a file or from the environment, and nothing repeats them.
+#[test]
+fn keys_that_cannot_be_used_stop_the_server_before_it_touches_anything() {
+    let digits = "5ec2e7".repeat(10);
+    let mut desk = Desk::empty();
+    desk.run("serve --kek-file none.kek").refused_with(2, &["kek-file", "none.kek", "no such file"]);
+    std::fs::write(desk.path("open.kek"), format!("k1:{digits}0000")).unwrap();
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o644);
+    std::fs::set_permissions(desk.path("open.kek"), mode).unwrap();
+    std::fs::write(desk.path("my.toml"), "kek_file = 'open.kek'").unwrap();
+    desk.run("serve --config my.toml").refused_with(2, &["open.kek", "0644", "chmod 600"]);
+    std::fs::write(desk.path("my.toml"), format!("kek = 'k1:{digits}0000'")).unwrap();
+    let in_the_file = desk.run("serve --config my.toml");
+    in_the_file.refused_with(2, &["unknown key \"kek\"", "kek_file"]);
+
+    desk.set("SCRIP_KEK", &format!("k1:{digits}"));
+    let short = desk.run("serve");
+    short.refused_with(2, &["SCRIP_KEK: entry 1", "64 hex digits"]);
+    let both = desk.run("serve --kek-file open.kek");
+    both.refused_with(2, &["kek-file and SCRIP_KEK", "keep one"]);
+    let help = desk.run("serve --help");
+    assert!(help.code == 0 && help.out.contains("SCRIP_KEK"), "{help:?}");
+    for said in [in_the_file, short, both, help] {
+        assert!(!format!("{said:?}").contains("5ec2e7"), "{said:?}");
+    }
+    assert!(!desk.path("scrip.db").exists(), "nothing was touched");
+}
+
 /// `balance` names the database that it does not find: that tells which layer won.
 #[test]
 fn flag_environment_file_default_in_this_order() {

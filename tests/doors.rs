@@ -100,6 +100,7 @@ const RULES: &[Rule] = &[
                 "engine",
                 "store",
                 "fal",
+                "vault",
                 "reconcile",
                 "report",
                 "api",
@@ -121,6 +122,32 @@ const RULES: &[Rule] = &[
         name: "audit rests on no other room",
         rooms: Rooms::Only(&["audit"]),
         forbids: |mention| mention.enters(&["ledger", "keypool"]),
+    },
+    Rule {
+        name: "vault knows no runtime, database, wire, log, clock or randomness",
+        rooms: Rooms::Only(&["vault"]),
+        forbids: |mention| {
+            mention.names(&[
+                "tokio",
+                "sqlx",
+                "tonic",
+                "prost",
+                "tracing",
+                "SystemTime",
+                "Instant",
+                "rand",
+                "getrandom",
+            ])
+        },
+    },
+    Rule {
+        name: "vault enters no room; it borrows ledger::Text",
+        rooms: Rooms::Only(&["vault"]),
+        forbids: |mention| {
+            matches!(mention.segments[0].as_str(), "crate" | "scrip")
+                && !mention.enters(&["vault"])
+                && !mention.begins_with(&["crate", "ledger", "Text"])
+        },
     },
     Rule {
         name: "engine speaks to the store's traits and knows no wire",
@@ -415,6 +442,12 @@ fn each_rule_reports_a_source_that_breaks_it() {
         ("the pure rooms enter no", "audit/mod.rs", "use crate::{ledger::Points, store::Reader};"),
         ("ledger rests on no other room", "ledger/hold.rs", "use crate::keypool::LeaseId;"),
         ("audit rests on no other room", "audit/rows.rs", "use crate::ledger::Micros;"),
+        ("vault knows no runtime", "vault/file.rs", "use tokio::fs::File;"),
+        ("vault knows no runtime", "vault/kek.rs", "getrandom::fill(&mut bytes)"),
+        ("vault enters no room", "vault/keyring.rs", "use crate::ledger::{Micros, Text};"),
+        ("vault enters no room", "vault/sealed.rs", "use crate::fal::ApiKey;"),
+        ("vault enters no room", "vault/tests/files.rs", "use super::super::super::config::KekArgs;"),
+        ("the pure rooms enter no", "keypool/lease.rs", "use crate::vault::FalKey;"),
         ("engine speaks to the store's traits", "engine/mod.rs", "use prost_types::Timestamp;"),
         ("store and engine know nobody above", "engine/mod.rs", "use crate::api::convert;"),
         ("store does not know the engine", "store/mod.rs", "use crate::engine::Handle;"),
@@ -444,6 +477,7 @@ fn what_a_door_lets_through_is_no_offence() {
         ("lib.rs", "pub mod pb; pub mod store; pub mod fal;"),
         ("pb.rs", "tonic::include_proto!(\"scrip.v1\");"),
         ("fal/client.rs", "use reqwest::Client;"),
+        ("vault/sealed.rs", "use super::Kek; use crate::ledger::Text; use crate::vault::FalKey;"),
         ("cli/charge.rs", "use crate::pb::v1::ChargeRequest;"),
         ("engine/mod.rs", "use crate::ledger::decide; use crate::store::Store; use tokio::sync::mpsc;"),
         (

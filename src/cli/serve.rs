@@ -24,7 +24,7 @@ use super::routes::routes;
 use super::session::{Prepare, close, open};
 use crate::clock::System;
 use crate::config::{
-    DatabaseArgs, DatabaseUrl, EngineArgs, LimitArgs, ListenArgs, MigrateArgs, Scheme, ServerArgs,
+    DatabaseArgs, DatabaseUrl, EngineArgs, KekArgs, LimitArgs, ListenArgs, MigrateArgs, Scheme, ServerArgs,
 };
 use crate::engine::{self, Engine};
 use crate::server::{self, Health, ServerOptions, Shutdown};
@@ -55,6 +55,8 @@ pub(super) struct ServeArgs {
     #[command(flatten)]
     migrate: MigrateArgs,
     #[command(flatten)]
+    keks: KekArgs,
+    #[command(flatten)]
     engine: EngineArgs,
     #[command(flatten)]
     limits: LimitArgs,
@@ -77,6 +79,8 @@ pub(super) async fn run(args: ServeArgs, out: &mut Out) -> Result<ExitCode, Fail
     let database = &args.database.database_url;
     let engine_options = args.engine_options(database).map_err(Failure::CouldNotRun)?;
     let server_options = args.server.options().map_err(Failure::CouldNotRun)?;
+    // Nothing is sealed yet; keys that could not be used are refused all the same, before they are needed.
+    args.keks.load().map_err(Failure::CouldNotRun)?;
 
     let listener =
         server::bind(args.listen.listen).await.map_err(|error| Failure::could_not_run(error.to_string()))?;

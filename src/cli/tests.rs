@@ -90,6 +90,16 @@ fn nothing_shows_the_database_url_of_the_environment() {
 }
 
 #[test]
+fn the_keys_that_seal_secrets_are_no_flag_and_no_key_of_the_file() {
+    for command in all() {
+        for arg in command.get_arguments() {
+            assert_ne!(env(arg).as_deref(), Some("SCRIP_KEK"), "{} {}", command.get_name(), arg.get_id());
+            assert_ne!(arg.get_long(), Some("kek"), "{}", command.get_name());
+        }
+    }
+}
+
+#[test]
 fn every_help_says_what_it_is_for_and_shows_examples() {
     for command in all() {
         let name = command.get_name().to_owned();
