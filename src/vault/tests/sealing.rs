@@ -16,6 +16,14 @@ const STORED: [u8; 54] = [
     0x43, 0xe9, 0xdd,
 ];
 
+/// `b:s3cret-of-b`, sealed as `STORED` is for the row of `a`.
+const FOREIGN: [u8; 54] = [
+    0x01, 0x09, 0x09, 0x09, 0x09, 0x09, 0x09, 0x09, 0x09, 0x09, 0x09, 0x09, 0x09, 0x09, 0x09, 0x09, 0x09,
+    0x09, 0x09, 0x09, 0x09, 0x09, 0x09, 0x09, 0x09, 0x91, 0xd7, 0xcc, 0xa5, 0x3d, 0xb4, 0x5d, 0x16, 0x7e,
+    0x42, 0x96, 0x0e, 0x75, 0xe4, 0x8c, 0xf1, 0x0b, 0x85, 0xe9, 0xde, 0x52, 0x3a, 0xc3, 0x88, 0x32, 0x8c,
+    0x25, 0x84, 0xed,
+];
+
 fn damaged(key_id: &str) -> Unreadable {
     Unreadable::Damaged { key_id: Text::from(key_id) }
 }
@@ -36,6 +44,12 @@ fn the_stored_form_stays_readable() {
     let opened = ring(&[("k1", 1)]).open("a", Purpose::Lease, &stored).unwrap();
     assert_eq!(opened.expose(), "a:s3cret-of-a");
     assert_eq!(ring(&[("k1", 1)]).seal(&opened, Purpose::Lease, NONCE), Ok(stored));
+}
+
+#[test]
+fn a_secret_that_names_another_row_inside_does_not_open() {
+    let foreign = SealedKey { kek_id: Text::from("k1"), sealed: FOREIGN.to_vec() };
+    assert_eq!(ring(&[("k1", 1)]).open("a", Purpose::Lease, &foreign).unwrap_err(), damaged("a"));
 }
 
 #[test]
