@@ -16,6 +16,17 @@ pub trait Clock: Send + Sync + 'static {
 pub trait Ids: Send + Sync + 'static {
     /// A new batch id: a UUIDv7, so that ids are written in the order of their keys.
     fn batch_id(&self) -> Uuid;
+
+    /// A new lease's id, likewise in the order of time.
+    fn lease_id(&self) -> Uuid {
+        self.batch_id()
+    }
+
+    /// A number for lots and jitter; no secret rests on it.
+    fn random(&self) -> u64 {
+        let (high, low) = self.batch_id().as_u64_pair();
+        high.rotate_left(32) ^ low
+    }
 }
 
 /// The machine's own clock and randomness.
@@ -31,6 +42,14 @@ impl System {
     /// The system's source of ids, shared.
     pub fn ids() -> Arc<dyn Ids> {
         Arc::new(System)
+    }
+
+    /// Bytes that nobody can guess: for nonces and new keys.
+    #[allow(clippy::disallowed_methods, reason = "the one source of randomness")]
+    pub fn secret_bytes<const N: usize>() -> [u8; N] {
+        let mut bytes = [0; N];
+        rand::fill(&mut bytes[..]);
+        bytes
     }
 }
 

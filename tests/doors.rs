@@ -141,12 +141,14 @@ const RULES: &[Rule] = &[
         },
     },
     Rule {
-        name: "vault enters no room; it borrows ledger::Text",
+        name: "vault enters no room; it borrows ledger::Text and the pool's names of what is stored",
         rooms: Rooms::Only(&["vault"]),
         forbids: |mention| {
             matches!(mention.segments[0].as_str(), "crate" | "scrip")
                 && !mention.enters(&["vault"])
                 && !mention.begins_with(&["crate", "ledger", "Text"])
+                && !mention.begins_with(&["crate", "keypool", "Purpose"])
+                && !mention.begins_with(&["crate", "keypool", "Sealed"])
         },
     },
     Rule {

@@ -7,11 +7,14 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, watch};
 use tokio::time::Instant;
 
-use super::answer::Answer;
+use super::answer::{Answer, Answers};
 use super::error::logged;
 use super::queue::Sender;
 use super::reads::Balances;
+use super::waiting::WaitingRoom;
+use super::work::Asked;
 use super::{EngineError, Options};
+use crate::clock::Ids;
 use crate::ledger::{Batch, Command, Entry, Limits, Micros, Rejection, Submission, Text, User, UserId, Work};
 use crate::store::{
     EntryQuery, FinancialQuery, FinancialTransaction, Page, PastBalance, PointsDetail, PointsQuery, Reader,
@@ -21,16 +24,24 @@ use crate::store::{
 /// How long a list or look-up waits for its turn.
 const READ_TURN: Duration = Duration::from_millis(500);
 
+/// What commands go through before they are queued.
+#[derive(Clone)]
+pub(super) struct Way {
+    pub(super) waiting: WaitingRoom,
+    pub(super) ids: Arc<dyn Ids>,
+    pub(super) options: Arc<Options>,
+}
+
 /// The way into a running engine.
 #[derive(Clone)]
 pub struct Handle {
-    lanes: Arc<[Sender]>,
+    pub(super) lanes: Arc<[Sender]>,
     balances: Balances,
     /// One permit for each list or look-up that may read now. The lanes' own reads, balances and the probe take none:
     /// however much is listed, they find a connection.
     turns: Arc<Semaphore>,
-    reader: Arc<dyn Reader>,
-    options: Arc<Options>,
+    pub(super) reader: Arc<dyn Reader>,
+    pub(super) way: Way,
     store_up: watch::Receiver<bool>,
 }
 
@@ -39,16 +50,16 @@ impl Handle {
         lanes: Vec<Sender>,
         balances: Balances,
         reader: Arc<dyn Reader>,
-        options: Arc<Options>,
+        way: Way,
         store_up: watch::Receiver<bool>,
     ) -> Self {
-        let turns = Arc::new(Semaphore::new(options.reads.max(1)));
-        Self { lanes: lanes.into(), balances, turns, reader, options, store_up }
+        let turns = Arc::new(Semaphore::new(way.options.reads.max(1)));
+        Self { lanes: lanes.into(), balances, turns, reader, way, store_up }
     }
 
     /// The limits commands are held to.
     pub fn limits(&self) -> &Limits {
-        &self.options.limits
+        &self.way.options.limits
     }
 
     /// Whether the database answered when it was last asked; changes are signalled.
@@ -61,7 +72,7 @@ impl Handle {
     /// # Errors
     /// The fields that are wrong, or the missing `request_id`.
     pub fn check(&self, command: Command, request_id: &str, actor: &Text) -> Result<Submission, Rejection> {
-        Submission::new(command, request_id, actor, &self.options.limits)
+        Submission::new(command, request_id, actor, &self.way.options.limits)
     }
 
     /// Has one command decided and stored. Dropping this future does not take it back.
@@ -76,9 +87,19 @@ impl Handle {
         deadline: Option<Instant>,
     ) -> Result<Answer, EngineError> {
         let submission = self.check(command, request_id, actor)?;
+        self.submit_one(submission, deadline).await
+    }
+
+    pub(super) async fn submit_one(
+        &self,
+        submission: Submission,
+        deadline: Option<Instant>,
+    ) -> Result<Answer, EngineError> {
         let lane = self.lane_of(&submission);
-        let mut answers = lane.submit(Work::One(submission), deadline).await?;
-        Ok(answers.pop().ok_or(EngineError::Internal)??)
+        match lane.submit(Asked::Ledger(Work::One(submission)), deadline).await? {
+            Answers::Ledger(mut answers) => Ok(answers.pop().ok_or(EngineError::Internal)??),
+            Answers::Keys(_) => Err(EngineError::Internal),
+        }
     }
 
     /// Has a batch decided and stored in one commit, its items judged in order. An item that was malformed is refused
@@ -92,11 +113,12 @@ impl Handle {
         atomic: bool,
         deadline: Option<Instant>,
     ) -> Result<Vec<Result<Answer, Rejection>>, EngineError> {
-        let max = self.options.limits.max_batch_items;
+        let max = self.way.options.limits.max_batch_items;
         if items.len() > max {
             let many = format!("must not be more than {max} items, are {}", items.len());
             return Err(Rejection::field("requests", many).into());
         }
+        let items: Vec<_> = items.into_iter().map(|item| item.and_then(without_key)).collect();
         let Some(first) = items.iter().find_map(|item| item.as_ref().ok()) else {
             // Nothing to decide: an empty batch, or malformed items alone.
             let index = items.iter().position(Result::is_err);
@@ -104,7 +126,10 @@ impl Handle {
             return Ok(items.into_iter().filter_map(Result::err).map(Err).collect());
         };
         let lane = self.lane_of(first);
-        lane.submit(Work::Batch(Batch { atomic, items }), deadline).await
+        match lane.submit(Asked::Ledger(Work::Batch(Batch { atomic, items })), deadline).await? {
+            Answers::Ledger(answers) => Ok(answers),
+            Answers::Keys(_) => Err(EngineError::Internal),
+        }
     }
 
     /// A user's figures now; `None` if there is no such user. Concurrent calls share a statement.
@@ -199,7 +224,10 @@ impl Handle {
 
     /// Reads when it is this call's turn. What lists take longer for than callers can wait is told as such, and not as
     /// a database that is away.
-    async fn read<T>(&self, answer: impl Future<Output = Result<T, StoreError>>) -> Result<T, EngineError> {
+    pub(super) async fn read<T>(
+        &self,
+        answer: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, EngineError> {
         let Ok(Ok(_turn)) = tokio::time::timeout(READ_TURN, self.turns.acquire()).await else {
             let is_up = *self.store_up.borrow();
             return Err(if is_up {
@@ -222,5 +250,13 @@ impl Handle {
         };
         // The remainder is below the number of lanes, of which there is at least one.
         &self.lanes[usize::try_from(key % self.lanes.len() as u64).unwrap_or_default()]
+    }
+}
+
+/// Refuses a key for an item of a batch: one that finds none would be decided again, and the batch with it.
+fn without_key(submission: Submission) -> Result<Submission, Rejection> {
+    match submission.command.selection() {
+        Some(_) => Err(Rejection::field("select_key", "must not be set in a batch: charge the task alone")),
+        None => Ok(submission),
     }
 }

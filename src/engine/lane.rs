@@ -1,6 +1,7 @@
 //! A lane: takes what waits as one batch, has it decided and committed, answers, and takes the next.
 //!
-//! What follows each run of a batch is in [`super::pursuit`].
+//! What follows each run of a batch is in [`super::pursuit`]. A command that found no key among the accounts that were
+//! proposed to it, while the view knows others, goes round again.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -10,47 +11,59 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::answer::Answering;
+use super::answer::{Answering, Answers, Settled};
 use super::error::logged;
-use super::pursuit::{Next, Outcomes, Pursuit};
+use super::judge::{Bench, Decided, Judgement, judge};
+use super::proposals::{Proposals, seed_of};
+use super::pursuit::{Next, Pursuit};
 use super::queue::{Job, Receiver};
+use super::waiting::WaitingRoom;
+use super::work::{Asked, footprint};
 use super::{EngineError, Options};
 use crate::clock::Ids;
-use crate::ledger::command::UNRESOLVED;
-use crate::ledger::{Micros, Rejection, Text, Work, decide};
-use crate::ledger;
-use crate::store::{Footprint, Plan, Reader, Run, Snapshot, Transacted, Writer};
+use crate::ledger::{Micros, Rejection, Text, Why, Work};
+use crate::store::{Footprint, Plan, Reader, Run, Snapshot, StoreError, Transacted, Writer};
 
 /// How often old batch ids are forgotten, and how many at once.
 const PRUNE_EVERY: Duration = Duration::from_secs(60);
 const PRUNE_ROWS: u32 = 5_000;
+/// How often commands that found no key are decided on other accounts.
+const ROUNDS: u32 = 3;
+/// How often a batch is decided again because it needs rows that were not locked.
+const WIDENINGS: u32 = 8;
 
 pub(super) struct Lane {
-    writer: Box<dyn Writer>,
-    reader: Arc<dyn Reader>,
-    ids: Arc<dyn Ids>,
-    options: Arc<Options>,
-    answering: Answering,
-    next_prune: Instant,
+    pub(super) writer: Box<dyn Writer>,
+    pub(super) reader: Arc<dyn Reader>,
+    pub(super) ids: Arc<dyn Ids>,
+    pub(super) options: Arc<Options>,
+    pub(super) answering: Answering,
+    pub(super) proposals: Arc<Proposals>,
+    pub(super) waiting: WaitingRoom,
+    pub(super) next_prune: Instant,
 }
 
 /// How a batch of work ended for all of it.
 enum Ended {
-    Done(Outcomes),
+    Done(Box<Judgement>),
     Failed(EngineError),
     /// One of the works cannot be decided or stored; which one, only running them alone tells.
     Poisoned,
 }
 
+/// How one run ended, and what it decided if it came that far.
+enum Ran {
+    Ended(Transacted, Option<Box<Judgement>>),
+    /// Nothing was written: rows were missing, which are among the footprint now.
+    Widened,
+    /// Deciding panicked: nothing was written.
+    Panicked,
+}
+
 impl Lane {
-    pub(super) fn new(
-        writer: Box<dyn Writer>,
-        reader: Arc<dyn Reader>,
-        ids: Arc<dyn Ids>,
-        options: Arc<Options>,
-        answering: Answering,
-    ) -> Self {
-        Self { writer, reader, ids, options, answering, next_prune: Instant::now() + PRUNE_EVERY }
+    /// When a lane that starts now first forgets old batch ids.
+    pub(super) fn first_prune() -> Instant {
+        Instant::now() + PRUNE_EVERY
     }
 
     /// Works until the queue is closed and empty.
@@ -81,19 +94,52 @@ impl Lane {
     async fn serve(&mut self, jobs: Vec<Job>) {
         let jobs = drop_expired(jobs);
         let jobs = self.resolve_users(jobs).await;
-        if jobs.is_empty() {
-            return;
-        }
-        match self.transact(&jobs).await {
-            Ended::Done(outcomes) => self.answer(jobs, outcomes),
-            Ended::Failed(error) => jobs.into_iter().for_each(|job| job.answer(Err(error.clone()))),
-            Ended::Poisoned => self.serve_one_by_one(jobs).await,
+        let jobs = self.resolve_leases(jobs).await;
+        let mut jobs = self.freshen(jobs).await;
+        for round in 1..=ROUNDS {
+            if jobs.is_empty() {
+                return;
+            }
+            match self.transact(&jobs).await {
+                Ended::Done(judgement) => jobs = self.settle(jobs, *judgement, round == ROUNDS),
+                Ended::Failed(error) => {
+                    return jobs.into_iter().for_each(|job| job.answer(Err(error.clone())));
+                }
+                Ended::Poisoned => return self.serve_one_by_one(jobs).await,
+            }
         }
     }
 
-    fn answer(&self, jobs: Vec<Job>, outcomes: Outcomes) {
-        debug_assert_eq!(jobs.len(), outcomes.len(), "each work has its outcomes");
-        self.answering.answer(jobs.into_iter().zip(outcomes));
+    /// Answers what is settled; what found no key among a few accounts, while there are others, is to be decided again.
+    fn settle(&self, jobs: Vec<Job>, judgement: Judgement, is_last: bool) -> Vec<Job> {
+        debug_assert_eq!(jobs.len(), judgement.decided.len(), "each work has its outcomes");
+        let is_another_try = {
+            let mut cached = self.proposals.cached();
+            cached.observe(&judgement);
+            if jobs.iter().any(|job| job.asked.changes_accounts()) {
+                cached.outdate();
+            }
+            let try_others = |(job, decided): (&Job, &Decided)| {
+                !is_last
+                    && is_short_of_keys(decided)
+                    && job.asked.selecting().is_some_and(|command| {
+                        !command.selection().is_some_and(|selection| selection.is_behind_others)
+                            && cached.has_others(command)
+                    })
+            };
+            jobs.iter().zip(&judgement.decided).map(try_others).collect::<Vec<bool>>()
+        };
+        if judgement.frees {
+            self.waiting.wake();
+        }
+        let Judgement { now, decided, leases, .. } = judgement;
+        let mut again = Vec::new();
+        let mut settled = Vec::with_capacity(jobs.len());
+        for ((job, decided), try_others) in jobs.into_iter().zip(decided).zip(is_another_try) {
+            if try_others { again.push(job) } else { settled.push((job, decided)) }
+        }
+        self.answering.answer(Settled { now, leases, jobs: settled });
+        again
     }
 
     async fn serve_one_by_one(&mut self, jobs: Vec<Job>) {
@@ -102,17 +148,31 @@ impl Lane {
             let ended = self.transact(&alone).await;
             let [job] = alone;
             match ended {
-                Ended::Done(outcomes) => self.answer(vec![job], outcomes),
+                Ended::Done(judgement) => {
+                    self.settle(vec![job], *judgement, true);
+                }
                 Ended::Failed(error) => job.answer(Err(error)),
                 Ended::Poisoned => job.answer(Err(EngineError::Internal)),
             }
         }
     }
 
+    /// Makes the view young enough for a batch that asks for keys; where it cannot be, those who ask are told.
+    async fn freshen(&mut self, jobs: Vec<Job>) -> Vec<Job> {
+        if !jobs.iter().any(|job| job.asked.selecting().is_some()) {
+            return jobs;
+        }
+        let Err(error) = self.proposals.freshen().await else { return jobs };
+        let (asking, others): (Vec<Job>, Vec<Job>) =
+            jobs.into_iter().partition(|job| job.asked.selecting().is_some());
+        asking.into_iter().for_each(|job| job.answer(Err(error.clone())));
+        others
+    }
+
     /// Looks up the users of task-keyed commands that named none, in one read for the whole batch.
     async fn resolve_users(&mut self, jobs: Vec<Job>) -> Vec<Job> {
         let mut unresolved: Vec<Text> =
-            jobs.iter().filter_map(|job| unresolved_task(&job.work)).cloned().collect();
+            jobs.iter().filter_map(|job| job.asked.unresolved_task()).cloned().collect();
         if unresolved.is_empty() {
             return jobs;
         }
@@ -124,7 +184,7 @@ impl Lane {
         }
         jobs.into_iter()
             .filter_map(|mut job| {
-                let Some(task_id) = unresolved_task(&job.work).cloned() else { return Some(job) };
+                let Some(task_id) = job.asked.unresolved_task().cloned() else { return Some(job) };
                 let owners = match &owners {
                     Ok(owners) => owners,
                     Err(error) => {
@@ -134,13 +194,13 @@ impl Lane {
                 };
                 match owners.binary_search_by(|(owned, _)| owned.cmp(&task_id)) {
                     Ok(found) => {
-                        if let Work::One(submission) = &mut job.work {
+                        if let Asked::Ledger(Work::One(submission)) = &mut job.asked {
                             submission.command.resolve(owners[found].1);
                         }
                         Some(job)
                     }
                     Err(_) => {
-                        job.answer(Ok(vec![Err(Rejection::TaskNotFound(task_id))]));
+                        job.answer(Ok(Answers::Ledger(vec![Err(Rejection::TaskNotFound(task_id))])));
                         None
                     }
                 }
@@ -148,19 +208,66 @@ impl Lane {
             .collect()
     }
 
+    /// Looks up the tasks of reports that give fal's id of the job, in one read for the whole batch.
+    async fn resolve_leases(&mut self, jobs: Vec<Job>) -> Vec<Job> {
+        let mut lease_ids: Vec<Text> =
+            jobs.iter().filter_map(|job| job.asked.unresolved_lease()).cloned().collect();
+        if lease_ids.is_empty() {
+            return jobs;
+        }
+        lease_ids.sort_unstable();
+        lease_ids.dedup();
+        let found = self.reader.leases(&lease_ids).await.map_err(|error| logged(&error));
+        let limits = &self.options.limits;
+        let resolve = |mut job: Job| {
+            let Some(lease_id) = job.asked.unresolved_lease().cloned() else { return Some(job) };
+            match &found {
+                Err(error) => {
+                    job.answer(Err(error.clone()));
+                    None
+                }
+                Ok(records) => {
+                    let record = records.iter().find(|record| record.lease.lease_id == lease_id);
+                    // A lease that nobody has given is refused in the batch.
+                    if let (Asked::Keys(work), Some(record)) = (&mut job.asked, record) {
+                        work.resolve(record, limits);
+                    }
+                    Some(job)
+                }
+            }
+        };
+        jobs.into_iter().filter_map(resolve).collect()
+    }
+
     /// Runs the batch until it is known how it ended, within the bounds of the options.
     async fn transact(&mut self, jobs: &[Job]) -> Ended {
-        let footprint = Footprint::from(ledger::Footprint::of(jobs.iter().map(|job| &job.work)));
+        let seed = self.ids.random();
+        let mut footprint = footprint(jobs.iter().map(|job| &job.asked));
+        self.propose(jobs, seed, &mut footprint);
         let mut pursuit = Pursuit::default();
         let mut batch_id = self.ids.batch_id();
+        let mut widened = 0;
         loop {
-            let Some((ended, decided)) = self.run_once(jobs, &footprint, batch_id, pursuit.run()).await
-            else {
-                tracing::error!("deciding a batch panicked: its commands are run one by one");
-                return Ended::Poisoned;
+            let (ended, judgement) = match self
+                .run_once(jobs, &mut footprint, batch_id, (pursuit.run(), seed))
+                .await
+            {
+                Ran::Ended(ended, judgement) => (ended, judgement),
+                Ran::Widened if widened < WIDENINGS => {
+                    widened += 1;
+                    continue;
+                }
+                Ran::Widened => {
+                    let source = "leases moved faster than they could be locked".into();
+                    return Ended::Failed(logged(&StoreError::Conflict { what: "deciding a batch", source }));
+                }
+                Ran::Panicked => {
+                    tracing::error!("deciding a batch panicked: its commands are run one by one");
+                    return Ended::Poisoned;
+                }
             };
-            match pursuit.after(ended, decided, &self.options) {
-                Next::Done(outcomes) => return Ended::Done(outcomes),
+            match pursuit.after(ended, judgement, &self.options) {
+                Next::Done(judgement) => return Ended::Done(judgement),
                 Next::Failed(error) => return Ended::Failed(error),
                 Next::Poisoned => return Ended::Poisoned,
                 Next::Again(pause) => tokio::time::sleep(pause).await,
@@ -171,30 +278,55 @@ impl Lane {
         }
     }
 
-    /// One run, and what it decided if it came that far; `None` if deciding panicked, and then nothing was written.
+    /// Names the accounts that those who ask for keys may be given.
+    fn propose(&self, jobs: &[Job], seed: u64, footprint: &mut Footprint) {
+        let asking = jobs.iter().filter_map(|job| job.asked.selecting());
+        let mut asking = asking.zip(0_u64..).peekable();
+        if asking.peek().is_none() {
+            return;
+        }
+        let mut cached = self.proposals.cached();
+        for (command, index) in asking {
+            footprint.keys.accounts.extend(cached.propose(command, seed_of(seed, index)));
+        }
+    }
+
+    /// One run. Where rows are missing, they are added to the footprint.
     async fn run_once(
         &mut self,
         jobs: &[Job],
-        footprint: &Footprint,
+        footprint: &mut Footprint,
         batch_id: Uuid,
-        run: Run,
-    ) -> Option<(Transacted, Option<Outcomes>)> {
-        let mut decided = None;
+        (run, seed): (Run, u64),
+    ) -> Ran {
+        let mut judged = None;
         let mut panicked = false;
-        let mut judge = |snapshot: Snapshot| match catch_unwind(AssertUnwindSafe(|| {
-            decide(snapshot.ledger, jobs.iter().map(|job| &job.work))
-        })) {
-            Ok(decision) => {
-                decided = Some(decision.outcomes);
-                decision.plan.into()
-            }
-            Err(_) => {
-                panicked = true;
-                Plan::default()
+        let (proposals, options) = (&self.proposals, &self.options);
+        let mut decide = |snapshot: Snapshot| {
+            let cached = proposals.cached();
+            let bench =
+                Bench { view: &cached.view, settings: &options.pool, keyring: &options.keyring, seed };
+            let works = jobs.iter().map(|job| &job.asked);
+            match catch_unwind(AssertUnwindSafe(|| judge(snapshot, works, &bench))) {
+                Ok((plan, judgement)) => {
+                    judged = Some(Box::new(judgement));
+                    plan
+                }
+                Err(_) => {
+                    panicked = true;
+                    Plan::default()
+                }
             }
         };
-        let ended = self.writer.transact(batch_id, run, footprint, &mut judge).await;
-        (!panicked).then_some((ended, decided))
+        let ended = self.writer.transact(batch_id, run, footprint, &mut decide).await;
+        match judged {
+            _ if panicked => Ran::Panicked,
+            Some(judgement) if !judgement.unlocked.is_empty() && matches!(ended, Transacted::Committed) => {
+                footprint.keys.accounts.extend(&judgement.unlocked);
+                Ran::Widened
+            }
+            judged => Ran::Ended(ended, judged),
+        }
     }
 
     async fn prune_if_due(&mut self) {
@@ -215,11 +347,11 @@ impl Lane {
 
 /// Takes what waits, up to `max_items`; work that would go over it opens the next batch.
 fn gather(first: Job, queue: &mut Receiver, max_items: usize) -> (Vec<Job>, Option<Job>) {
-    let mut items = first.work.len();
+    let mut items = first.asked.len();
     let mut batch = vec![first];
     while items < max_items {
         let Ok(job) = queue.try_recv() else { break };
-        items += job.work.len();
+        items += job.asked.len();
         if items > max_items {
             return (batch, Some(job));
         }
@@ -242,9 +374,12 @@ fn drop_expired(jobs: Vec<Job>) -> Vec<Job> {
         .collect()
 }
 
-fn unresolved_task(work: &Work) -> Option<&Text> {
-    match work {
-        Work::One(submission) if submission.command.user_id() == UNRESOLVED => submission.command.task_id(),
-        Work::One(_) | Work::Batch(_) => None,
-    }
+/// Whether there was no key for it, though there may be one elsewhere.
+fn is_short_of_keys(decided: &Decided) -> bool {
+    let Decided::Ledger(outcomes) = decided else { return false };
+    matches!(
+        &outcomes[..],
+        [Err(Rejection::NoKeyAvailable { why: Why::AllBusy | Why::CoolingDown, .. }
+            | Rejection::SecretUnavailable { .. })]
+    )
 }

@@ -5,8 +5,8 @@
 //! 1. [`Handle`] checks it against the limits and queues it: a full queue answers at once, nobody waits to wait;
 //! 2. a lane takes whatever is waiting as one batch, never waiting for more;
 //! 3. the batch's tasks are resolved to their users, and its footprint is drawn up;
-//! 4. the store locks, reads, has [`crate::ledger::decide()`] judge, writes and commits; a conflict is decided again,
-//!    an unknown outcome is resolved;
+//! 4. the store locks, reads, has `judge` decide (the ledger, and the key pool where keys are asked for), writes and
+//!    commits; a conflict is decided again, an unknown outcome is resolved;
 //! 5. every caller gets the outcome of its own items ([`Answer`]); replays read the original's entries first.
 //!
 //! While one batch commits, the next gathers. A caller that goes away cancels nothing: its command runs to its end.
@@ -15,11 +15,17 @@ mod answer;
 mod error;
 mod expiry;
 mod handle;
+mod judge;
+mod keys;
 mod lane;
+mod proposals;
 mod pursuit;
 mod queue;
 mod reads;
+mod secrets;
 mod verify;
+mod waiting;
+mod work;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,14 +35,18 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::clock::Ids;
+use crate::keypool;
 use crate::ledger::Limits;
 use crate::store::Store;
+use crate::vault::Keyring;
 
 /// The queries and rows of reads: those who speak to the [`Handle`] need not know the store.
 pub use crate::store::rows;
-pub use answer::Answer;
+pub use answer::{Answer, KeyAnswer};
 pub use error::EngineError;
 pub use handle::Handle;
+pub use keys::Wait;
+pub use secrets::GrantedKey;
 pub use verify::{Disagreement, Verification, verify};
 
 /// How the engine works. Every bound is enforced.
@@ -44,6 +54,10 @@ pub use verify::{Disagreement, Verification, verify};
 pub struct Options {
     /// What callers may send.
     pub limits: Limits,
+    /// How the key pool judges.
+    pub pool: keypool::Settings,
+    /// What opens the keys of accounts.
+    pub keyring: Arc<Keyring>,
     /// Commands that may wait for a batch, a lane.
     pub queue_items: usize,
     /// Bytes that waiting commands may keep, a lane.
@@ -71,6 +85,8 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             limits: Limits::default(),
+            pool: keypool::Settings::default(),
+            keyring: Arc::new(Keyring::default()),
             queue_items: 16_384,
             queue_bytes: 64 << 20,
             batch_items: 2_048,
@@ -105,24 +121,31 @@ impl Engine {
         let options = Arc::new(options);
         let reader = store.reader();
 
+        let proposals = Arc::new(proposals::Proposals::new(Arc::clone(&reader), options.pool));
+        let waiting = waiting::WaitingRoom::new(background.clone());
         let lanes = (0..options.lanes.max(1))
             .map(|_| {
-                let answering = answer::Answering::new(Arc::clone(&reader), tasks.clone());
+                let keyring = Arc::clone(&options.keyring);
                 let (sender, receiver) = queue::channel(options.queue_items, options.queue_bytes);
-                let lane = lane::Lane::new(
-                    store.writer(),
-                    Arc::clone(&reader),
-                    Arc::clone(&ids),
-                    Arc::clone(&options),
-                    answering,
-                );
+                let lane = lane::Lane {
+                    writer: store.writer(),
+                    reader: Arc::clone(&reader),
+                    ids: Arc::clone(&ids),
+                    options: Arc::clone(&options),
+                    answering: answer::Answering::new(Arc::clone(&reader), keyring, tasks.clone()),
+                    proposals: Arc::clone(&proposals),
+                    waiting: waiting.clone(),
+                    next_prune: lane::Lane::first_prune(),
+                };
                 tasks.spawn(lane.run(receiver, closing.clone()));
                 sender
             })
             .collect();
         let balances = reads::spawn(&tasks, Arc::clone(&reader), closing.clone());
-        let handle = Handle::new(lanes, balances, Arc::clone(&reader), Arc::clone(&options), store_up);
+        let way = handle::Way { waiting, ids, options: Arc::clone(&options) };
+        let handle = Handle::new(lanes, balances, Arc::clone(&reader), way, store_up);
         tasks.spawn(expiry::sweep(handle.clone(), options.sweep_every, background.clone()));
+        tasks.spawn(expiry::keep_fresh(proposals, background.clone()));
         tasks.spawn(reads::probe(reader, options.probe_every, up, background.clone()));
         tasks.close();
         Self { handle, tasks, background, closing }

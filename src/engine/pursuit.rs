@@ -14,8 +14,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::error::logged;
+use super::judge::Judgement;
 use super::{EngineError, Options};
-use crate::ledger::decide::Outcome;
 use crate::store::{Failure, Run, StoreError, Transacted};
 
 /// The pause between two questions about an unknown outcome.
@@ -23,13 +23,10 @@ const RESOLVE_PAUSE: Duration = Duration::from_millis(200);
 /// The longest pause before a conflicting batch is decided again.
 const CONFLICT_PAUSE: Duration = Duration::from_millis(50);
 
-/// The outcomes of each work of a batch.
-pub(super) type Outcomes = Vec<Vec<Outcome>>;
-
 /// What follows a run.
 pub(super) enum Next {
     /// The batch is stored: its callers get these.
-    Done(Outcomes),
+    Done(Box<Judgement>),
     /// The batch is given up: its callers get this.
     Failed(EngineError),
     /// One of the works cannot be decided or stored; which one, only running them alone tells.
@@ -41,7 +38,7 @@ pub(super) enum Next {
 /// A COMMIT that went unanswered.
 struct Unconfirmed {
     /// What is to be answered if it turns out to have been done.
-    outcomes: Outcomes,
+    judgement: Box<Judgement>,
     /// Until when it is asked for.
     until: Instant,
 }
@@ -60,19 +57,24 @@ impl Pursuit {
     }
 
     /// Judges a run by how it ended and by what it had decided, if it came that far.
-    pub(super) fn after(&mut self, ended: Transacted, decided: Option<Outcomes>, options: &Options) -> Next {
+    pub(super) fn after(
+        &mut self,
+        ended: Transacted,
+        decided: Option<Box<Judgement>>,
+        options: &Options,
+    ) -> Next {
         let until = Instant::now() + options.resolve_for;
         match (ended, self.unconfirmed.take()) {
             (Transacted::Committed, _) => decided.map_or(Next::Failed(EngineError::Internal), Next::Done),
-            (Transacted::AlreadyCommitted, Some(first)) => Next::Done(first.outcomes),
+            (Transacted::AlreadyCommitted, Some(first)) => Next::Done(first.judgement),
             (Transacted::AlreadyCommitted, None) => {
                 tracing::error!("a new batch id had been used before");
                 Next::Failed(EngineError::Internal)
             }
             (Transacted::Unknown(error), None) => {
                 tracing::warn!(%error, "a commit was not answered: asking what became of it");
-                let Some(outcomes) = decided else { return Next::Failed(EngineError::OutcomeUnknown) };
-                self.unconfirmed = Some(Unconfirmed { outcomes, until });
+                let Some(judgement) = decided else { return Next::Failed(EngineError::OutcomeUnknown) };
+                self.unconfirmed = Some(Unconfirmed { judgement, until });
                 Next::Again(Duration::ZERO)
             }
             // Until the id is found or the batch committed anew, a failure says nothing of the first commit.
@@ -87,14 +89,19 @@ impl Pursuit {
         }
     }
 
-    fn still_unknown(&mut self, error: &StoreError, before: Unconfirmed, decided: Option<Outcomes>) -> Next {
+    fn still_unknown(
+        &mut self,
+        error: &StoreError,
+        before: Unconfirmed,
+        decided: Option<Box<Judgement>>,
+    ) -> Next {
         if Instant::now() >= before.until {
             logged(error);
             return Next::Failed(EngineError::OutcomeUnknown);
         }
         // Decided anew, the id was free: the first commit never was, and these are the answers to give.
-        let outcomes = decided.unwrap_or(before.outcomes);
-        self.unconfirmed = Some(Unconfirmed { outcomes, ..before });
+        let judgement = decided.unwrap_or(before.judgement);
+        self.unconfirmed = Some(Unconfirmed { judgement, ..before });
         Next::Again(RESOLVE_PAUSE)
     }
 

@@ -8,11 +8,11 @@ use tokio::time::Instant;
 
 use super::EngineError;
 use super::answer::Answers;
-use crate::ledger::Work;
+use super::work::Asked;
 
 /// One caller's work, and where its answer goes.
 pub(super) struct Job {
-    pub(super) work: Work,
+    pub(super) asked: Asked,
     pub(super) deadline: Option<Instant>,
     reply: oneshot::Sender<Result<Answers, EngineError>>,
     /// Held until the job is answered.
@@ -50,13 +50,16 @@ pub(super) fn channel(items: usize, bytes: usize) -> (Sender, Receiver) {
 
 impl Sender {
     /// Queues the work and waits for its answer. Dropping this future does not take the work back.
-    pub(super) async fn submit(&self, work: Work, deadline: Option<Instant>) -> Result<Answers, EngineError> {
+    pub(super) async fn submit(
+        &self,
+        asked: Asked,
+        deadline: Option<Instant>,
+    ) -> Result<Answers, EngineError> {
         let overloaded = || EngineError::Overloaded { retry_after: Duration::from_millis(100) };
-        let weight: usize = work.submissions().map(|submission| submission.command.weight_bytes()).sum();
-        let weight = u32::try_from(weight).unwrap_or(u32::MAX).min(self.capacity_bytes);
+        let weight = u32::try_from(asked.weight_bytes()).unwrap_or(u32::MAX).min(self.capacity_bytes);
         let permit = Arc::clone(&self.bytes).try_acquire_many_owned(weight).map_err(|_| overloaded())?;
         let (reply, answer) = oneshot::channel();
-        self.jobs.try_send(Job { work, deadline, reply, _bytes: permit }).map_err(
+        self.jobs.try_send(Job { asked, deadline, reply, _bytes: permit }).map_err(
             |refused| match refused {
                 mpsc::error::TrySendError::Full(_) => overloaded(),
                 mpsc::error::TrySendError::Closed(_) => EngineError::ShuttingDown,

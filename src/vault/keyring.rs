@@ -2,8 +2,9 @@
 
 use std::fmt;
 
-use super::sealed::{self, NoKek, Purpose, SealedKey, Unreadable};
+use super::sealed::{self, NoKek, Unreadable};
 use super::{FalKey, Kek, KekId};
+use crate::keypool::{Purpose, Sealed};
 use crate::ledger::Text;
 
 /// Key-encryption keys by id. Empty by default: then it opens nothing and seals nothing.
@@ -113,7 +114,7 @@ impl Keyring {
     ///
     /// # Errors
     /// [`NoKek`] if the keyring is empty.
-    pub fn seal(&self, key: &FalKey, purpose: Purpose, nonce: [u8; 24]) -> Result<SealedKey, NoKek> {
+    pub fn seal(&self, key: &FalKey, purpose: Purpose, nonce: [u8; 24]) -> Result<Sealed, NoKek> {
         let (id, kek) = self.0.first().ok_or(NoKek)?;
         Ok(sealed::seal(id, kek, key, purpose, nonce))
     }
@@ -122,18 +123,18 @@ impl Keyring {
     ///
     /// # Errors
     /// [`Unreadable`].
-    pub fn open(&self, key_id: &str, purpose: Purpose, sealed: &SealedKey) -> Result<FalKey, Unreadable> {
+    pub fn open(&self, key_id: &str, purpose: Purpose, sealed: &Sealed) -> Result<FalKey, Unreadable> {
         let (id, kek) = self
             .0
             .iter()
             .find(|(id, _)| id.as_str() == &*sealed.kek_id)
             .ok_or_else(|| Unreadable::NoKek { kek_id: sealed.kek_id.clone() })?;
-        sealed::open(id, kek, &sealed.sealed, key_id, purpose)
+        sealed::open(id, kek, &sealed.bytes, key_id, purpose)
             .ok_or_else(|| Unreadable::Damaged { key_id: Text::from(key_id) })
     }
 
     /// Whether the first KEK sealed it; what an older one sealed waits to be [resealed](Self::reseal).
-    pub fn is_current(&self, sealed: &SealedKey) -> bool {
+    pub fn is_current(&self, sealed: &Sealed) -> bool {
         self.ids().next().is_some_and(|first| first.as_str() == &*sealed.kek_id)
     }
 
@@ -145,9 +146,9 @@ impl Keyring {
         &self,
         key_id: &str,
         purpose: Purpose,
-        sealed: &SealedKey,
+        sealed: &Sealed,
         nonce: [u8; 24],
-    ) -> Result<SealedKey, Unreadable> {
+    ) -> Result<Sealed, Unreadable> {
         let key = self.open(key_id, purpose, sealed)?;
         self.seal(&key, purpose, nonce).map_err(|NoKek| Unreadable::NoKek { kek_id: sealed.kek_id.clone() })
     }

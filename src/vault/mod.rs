@@ -10,7 +10,7 @@
 //! |---|---|---|
 //! | given | [`fal_key`] | an operator's text becomes a [`FalKey`], or is wiped |
 //! | keys | [`keyring`], [`file`](mod@file) | the KEKs, from a file or the environment; the first one seals |
-//! | sealed | [`sealed`] | a [`SealedKey`], bound to its row: its purpose, its key id, its KEK's id |
+//! | sealed | [`sealed`] | a [`Sealed`](crate::keypool::Sealed) key, bound to its row: its purpose, its key id, its KEK's id |
 //! | opened | [`Keyring::open`] | the [`FalKey`] again, or [`Unreadable`] with the reason |
 //! | rotated | [`Keyring::reseal`] | what an older KEK sealed ([`Keyring::is_current`]) goes under the first one |
 //!
@@ -32,4 +32,4 @@ pub use fal_key::{BadKey, FalKey};
 pub use file::{FileError, FileProblem};
 pub use kek::{BadKekId, Kek, KekId};
 pub use keyring::{BadEntry, BadKeyring, Keyring, Place};
-pub use sealed::{NoKek, Purpose, SealedKey, Unreadable};
+pub use sealed::{NoKek, Unreadable};

@@ -3,52 +3,17 @@
 //! The bytes: version (1), nonce (24), ciphertext, tag (16). The associated data is the row that they belong to, part
 //! by part with its length in front, so that no part can give a byte to its neighbour.
 
-use std::fmt;
-
 use chacha20poly1305::aead::{AeadInOut, KeyInit};
 use chacha20poly1305::{Key, Tag, XChaCha20Poly1305, XNonce};
 use zeroize::Zeroizing;
 
 use super::{FalKey, Kek, KekId};
+use crate::keypool::{Purpose, Sealed};
 use crate::ledger::Text;
 
 const VERSION: u8 = 1;
 const NONCE: usize = 24;
 const TAG: usize = 16;
-
-/// What an account's key is for; a key sealed for one cannot be opened for the other.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Purpose {
-    /// Handed out in leases.
-    Lease,
-    /// Reads fal's bill, and is never leased.
-    Billing,
-}
-
-impl Purpose {
-    /// The word that is sealed in.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Lease => "lease",
-            Self::Billing => "billing",
-        }
-    }
-}
-
-/// A fal key as it is stored, in two columns.
-#[derive(Clone, PartialEq, Eq)]
-pub struct SealedKey {
-    /// Which KEK opens it.
-    pub kek_id: Text,
-    /// Version, nonce, ciphertext and tag; at most 553 bytes.
-    pub sealed: Vec<u8>,
-}
-
-impl fmt::Debug for SealedKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "SealedKey({} bytes under {:?})", self.sealed.len(), self.kek_id)
-    }
-}
 
 /// Nothing seals: the keyring is empty.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -77,7 +42,7 @@ pub enum Unreadable {
 }
 
 /// Seals `key`; each nonce at most once in the life of a KEK.
-pub(super) fn seal(id: &KekId, kek: &Kek, key: &FalKey, purpose: Purpose, nonce: [u8; NONCE]) -> SealedKey {
+pub(super) fn seal(id: &KekId, kek: &Kek, key: &FalKey, purpose: Purpose, nonce: [u8; NONCE]) -> Sealed {
     let plain = key.expose().as_bytes();
     let mut sealed = Vec::with_capacity(1_usize.saturating_add(NONCE + TAG).saturating_add(plain.len()));
     sealed.push(VERSION);
@@ -90,7 +55,7 @@ pub(super) fn seal(id: &KekId, kek: &Kek, key: &FalKey, purpose: Purpose, nonce:
         .encrypt_inout_detached(&XNonce::from(nonce), &bound, (&mut sealed[start..]).into())
         .expect("a fal key is far below the cipher's 256 GiB");
     sealed.extend_from_slice(&tag);
-    SealedKey { kek_id: id.text(), sealed }
+    Sealed { kek_id: id.text(), bytes: sealed.into() }
 }
 
 /// Opens what [`seal`] made for the same KEK, key id and purpose; nothing else.

@@ -12,8 +12,8 @@ use super::error::{bug, store_error};
 use super::rows::{self, Cells};
 use super::sql;
 use crate::keypool::Lease;
-use crate::store::PoolRows;
 use crate::ledger::{RequestRecord, User, UserId};
+use crate::store::PoolRows;
 use crate::store::{AuditSnapshot, StoreError, StoredEntry, TaskRecord};
 
 const WHAT: &str = "reading what is stored";
@@ -45,8 +45,12 @@ impl Audit {
 }
 
 impl AuditSnapshot for Audit {
-    fn leases<'a>(&'a mut self, _: (&'a str, i64), _: u32) -> BoxFuture<'a, Result<Vec<Lease>, StoreError>> { unimplemented!() }
-    fn key_pool(&mut self) -> BoxFuture<'_, Result<PoolRows, StoreError>> { unimplemented!() }
+    fn leases<'a>(&'a mut self, _: (&'a str, i64), _: u32) -> BoxFuture<'a, Result<Vec<Lease>, StoreError>> {
+        unimplemented!()
+    }
+    fn key_pool(&mut self) -> BoxFuture<'_, Result<PoolRows, StoreError>> {
+        unimplemented!()
+    }
 
     fn estimate(&mut self) -> BoxFuture<'_, Result<u64, StoreError>> {
         async move {

@@ -18,9 +18,9 @@ use super::rows::{self, Cells};
 use super::{sql, time};
 use crate::clock::Clock;
 use crate::keypool::{AccountId, AccountKey};
-use crate::store::{AccountRecord, AuditRecord, LeaseRecord, PoolRows};
 use crate::ledger::{Entry, EntryRange, Micros, Text, User, UserId};
 use crate::store::rows::Range;
+use crate::store::{AccountRecord, AuditRecord, LeaseRecord, PoolRows};
 use crate::store::{
     AuditSnapshot, EntryQuery, FinancialQuery, FinancialTransaction, Page, PastBalance, PointsDetail,
     PointsQuery, Reader, StoreError, TaskQuery, TaskRecord, UserCursor,
@@ -155,13 +155,35 @@ fn keys<K: serde::Serialize>(keys: Vec<K>) -> Result<String, StoreError> {
 }
 
 impl Reader for PoolReader {
-    fn key_pool(&self) -> BoxFuture<'_, Result<PoolRows, StoreError>> { unimplemented!() }
-    fn accounts<'a>(&'a self, _: &'a [AccountId]) -> BoxFuture<'a, Result<Vec<AccountRecord>, StoreError>> { unimplemented!() }
-    fn list_accounts(&self, _: Page) -> BoxFuture<'_, Result<Vec<AccountRecord>, StoreError>> { unimplemented!() }
-    fn leases<'a>(&'a self, _: &'a [Text]) -> BoxFuture<'a, Result<Vec<LeaseRecord>, StoreError>> { unimplemented!() }
-    fn due_leases(&self, _: u32) -> BoxFuture<'_, Result<Vec<Text>, StoreError>> { unimplemented!() }
-    fn sealed_keys<'a>(&'a self, _: (AccountId, &'a str, &'a str), _: u32) -> BoxFuture<'a, Result<Vec<AccountKey>, StoreError>> { unimplemented!() }
-    fn audit_log(&self, _: Option<AccountId>, _: Page) -> BoxFuture<'_, Result<Vec<AuditRecord>, StoreError>> { unimplemented!() }
+    fn key_pool(&self) -> BoxFuture<'_, Result<PoolRows, StoreError>> {
+        unimplemented!()
+    }
+    fn accounts<'a>(&'a self, _: &'a [AccountId]) -> BoxFuture<'a, Result<Vec<AccountRecord>, StoreError>> {
+        unimplemented!()
+    }
+    fn list_accounts(&self, _: Page) -> BoxFuture<'_, Result<Vec<AccountRecord>, StoreError>> {
+        unimplemented!()
+    }
+    fn leases<'a>(&'a self, _: &'a [Text]) -> BoxFuture<'a, Result<Vec<LeaseRecord>, StoreError>> {
+        unimplemented!()
+    }
+    fn due_leases(&self, _: u32) -> BoxFuture<'_, Result<Vec<Text>, StoreError>> {
+        unimplemented!()
+    }
+    fn sealed_keys<'a>(
+        &'a self,
+        _: (AccountId, &'a str, &'a str),
+        _: u32,
+    ) -> BoxFuture<'a, Result<Vec<AccountKey>, StoreError>> {
+        unimplemented!()
+    }
+    fn audit_log(
+        &self,
+        _: Option<AccountId>,
+        _: Page,
+    ) -> BoxFuture<'_, Result<Vec<AuditRecord>, StoreError>> {
+        unimplemented!()
+    }
 
     fn now(&self) -> BoxFuture<'_, Result<Micros, StoreError>> {
         std::future::ready(Ok(self.clock.now())).boxed()

@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use super::*;
-use crate::vault::{BadKeyring, FileProblem, Purpose};
+use crate::keypool::Purpose;
+use crate::vault::{BadKeyring, FileProblem};
 
 fn folder() -> tempfile::TempDir {
     tempfile::tempdir().unwrap()

@@ -3,8 +3,9 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::keypool::{Purpose, Sealed};
 use crate::ledger::Text;
-use crate::vault::{NoKek, Purpose, SealedKey, Unreadable};
+use crate::vault::{NoKek, Unreadable};
 
 const NONCE: [u8; 24] = [9; 24];
 
@@ -40,7 +41,7 @@ fn what_was_sealed_opens() {
 
 #[test]
 fn the_stored_form_stays_readable() {
-    let stored = SealedKey { kek_id: Text::from("k1"), sealed: STORED.to_vec() };
+    let stored = Sealed { kek_id: Text::from("k1"), bytes: STORED.to_vec().into() };
     let opened = ring(&[("k1", 1)]).open("a", Purpose::Lease, &stored).unwrap();
     assert_eq!(opened.expose(), "a:s3cret-of-a");
     assert_eq!(ring(&[("k1", 1)]).seal(&opened, Purpose::Lease, NONCE), Ok(stored));
@@ -48,14 +49,14 @@ fn the_stored_form_stays_readable() {
 
 #[test]
 fn a_secret_that_names_another_row_inside_does_not_open() {
-    let foreign = SealedKey { kek_id: Text::from("k1"), sealed: FOREIGN.to_vec() };
+    let foreign = Sealed { kek_id: Text::from("k1"), sealed: FOREIGN.to_vec() };
     assert_eq!(ring(&[("k1", 1)]).open("a", Purpose::Lease, &foreign).unwrap_err(), damaged("a"));
 }
 
 #[test]
 fn the_sealed_bytes_show_nothing_of_the_key() {
     let sealed = ring(&[("k1", 1)]).seal(&key("a"), Purpose::Lease, NONCE).unwrap();
-    assert!(!sealed.sealed.windows(4).any(|four| CANARY.as_bytes().windows(4).any(|part| part == four)));
+    assert!(!sealed.bytes.windows(4).any(|four| CANARY.as_bytes().windows(4).any(|part| part == four)));
     let other = ring(&[("k1", 1)]).seal(&key("a"), Purpose::Lease, [10; 24]).unwrap();
     assert_ne!(sealed, other);
 }
@@ -65,19 +66,19 @@ fn every_flipped_bit_and_every_missing_or_added_byte_is_noticed() {
     let ring = ring(&[("k1", 1)]);
     let whole = ring.seal(&key("a"), Purpose::Lease, NONCE).unwrap();
     let opens = |sealed: Vec<u8>| {
-        let changed = SealedKey { sealed, ..whole.clone() };
+        let changed = Sealed { bytes: sealed.into(), ..whole.clone() };
         ring.open("a", Purpose::Lease, &changed).map(|_| ())
     };
-    assert_eq!(opens(whole.sealed.clone()), Ok(()));
-    for bit in 0..whole.sealed.len() * 8 {
-        let mut sealed = whole.sealed.clone();
+    assert_eq!(opens(whole.bytes.to_vec()), Ok(()));
+    for bit in 0..whole.bytes.len() * 8 {
+        let mut sealed = whole.bytes.to_vec();
         sealed[bit / 8] ^= 1 << (bit % 8);
         assert_eq!(opens(sealed), Err(damaged("a")), "bit {bit}");
     }
-    for length in 0..whole.sealed.len() {
-        assert_eq!(opens(whole.sealed[..length].to_vec()), Err(damaged("a")), "{length} bytes");
+    for length in 0..whole.bytes.len() {
+        assert_eq!(opens(whole.bytes[..length].to_vec()), Err(damaged("a")), "{length} bytes");
     }
-    assert_eq!(opens([&whole.sealed[..], &[0]].concat()), Err(damaged("a")));
+    assert_eq!(opens([&whole.bytes[..], &[0]].concat()), Err(damaged("a")));
     assert_eq!(opens(vec![1; 10_000]), Err(damaged("a")));
 }
 
@@ -154,7 +155,7 @@ fn nothing_that_is_shown_holds_a_secret() {
     let refused = ring.open("b", Purpose::Lease, &sealed).unwrap_err();
     let shown = format!("{ring:?} {:?} {sealed:?} {refused:?} {refused}", key("a"));
     assert_eq!(format!("{ring:?}"), "Keyring[\"k1\", \"k2\"]");
-    assert_eq!(format!("{sealed:?}"), "SealedKey(54 bytes under \"k1\")");
+    assert_eq!(format!("{sealed:?}"), "Sealed(54 bytes under \"k1\")");
     assert!(!shown.contains(CANARY) && !shown.contains("abab") && !shown.contains("171"), "{shown}");
 }
 
@@ -178,7 +179,7 @@ proptest! {
 
     #[test]
     fn no_bytes_open_by_chance(bytes in proptest::collection::vec(any::<u8>(), 0..600)) {
-        let forged = SealedKey { kek_id: Text::from("k"), sealed: [&[1], &bytes[..]].concat() };
+        let forged = Sealed { kek_id: Text::from("k"), sealed: [&[1], &bytes[..]].concat() };
         prop_assert!(ring(&[("k", 1)]).open("a", Purpose::Lease, &forged).is_err());
     }
 }

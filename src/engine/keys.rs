@@ -1,0 +1,195 @@
+//! The way to the key pool: commands of accounts and leases, selections that may wait, and what is listed.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::answer::{Answer, Answers, KeyAnswer};
+use super::waiting::Woken;
+use super::work::{Asked, KeyWork};
+use super::{EngineError, Handle};
+use crate::keypool::{self, AccountId, AccountKey};
+use crate::ledger::limits::{Checks, ID_CHARS, LINE_CHARS};
+use crate::ledger::{Command, KeySelection, Rejection, Report, Submission, Text, Why};
+use crate::store::{AccountRecord, AuditRecord, Page};
+
+/// How long a caller may wait for a key at most.
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
+
+/// How long a caller would rather wait for a key than be refused; never past its deadline.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Wait(pub Duration);
+
+impl Handle {
+    /// Has a command that asks for a key decided and stored; where there is none, waits for one.
+    ///
+    /// # Errors
+    /// As [`Handle::submit`]; NO_KEY_AVAILABLE after the wait.
+    pub async fn submit_waiting(
+        &self,
+        command: Command,
+        request_id: &str,
+        actor: &Text,
+        deadline: Option<Instant>,
+        wait: Wait,
+    ) -> Result<Answer, EngineError> {
+        if wait.0 > LONGEST_WAIT {
+            return Err(Rejection::field("max_wait", "must be at most 60 seconds").into());
+        }
+        let mut submission = self.check(command, request_id, actor)?;
+        let app_name = model_of(&submission.command);
+        let until = (Instant::now() + wait.0).min(deadline.unwrap_or_else(|| Instant::now() + LONGEST_WAIT));
+        let mut place = None;
+        self.dress(&mut submission, self.way.waiting.is_queued(&app_name));
+        loop {
+            let refused = match self.submit_one(submission.clone(), deadline).await {
+                Err(EngineError::Rejected(refused)) => refused,
+                answered => return answered,
+            };
+            let Some(retry_after) = worth_waiting(&refused).filter(|_| Instant::now() < until) else {
+                return Err(refused.into());
+            };
+            if place.is_none() {
+                place = self.way.waiting.enter(&app_name);
+            }
+            // A full room is one more reason to come again later.
+            let Some(place) = &place else { return Err(refused.into()) };
+            match place.turn(until, retry_after, self.way.ids.random()).await {
+                Woken::Try => {}
+                Woken::TimeOver => return Err(refused.into()),
+                Woken::Closing => return Err(EngineError::ShuttingDown),
+            }
+            self.dress(&mut submission, false);
+        }
+    }
+
+    /// Gives a selection what only the engine can: the id of its lease, and whether others have waited longer.
+    fn dress(&self, submission: &mut Submission, is_behind_others: bool) {
+        if let Some(selection) = submission.command.selection_mut() {
+            let lease_id = Text::from(self.way.ids.lease_id().to_string());
+            *selection = KeySelection { lease_id, is_behind_others, ..selection.clone() };
+        }
+    }
+
+    /// Has a command of the key pool decided and stored.
+    ///
+    /// # Errors
+    /// As [`Handle::submit`].
+    pub async fn keys(
+        &self,
+        command: keypool::Command,
+        request_id: &str,
+        actor: &Text,
+        deadline: Option<Instant>,
+    ) -> Result<KeyAnswer, EngineError> {
+        let mut checks = Checks::new(self.limits());
+        checks.id("request_id", request_id, LINE_CHARS);
+        match &command {
+            keypool::Command::Renew { lease_id, ttl_micros } => {
+                checks.required_id("lease_id", lease_id, ID_CHARS);
+                checks.lease_ttl(*ttl_micros);
+            }
+            keypool::Command::Release { lease_id, report } => {
+                checks.required_id("lease_id", lease_id, ID_CHARS);
+                checks.report(report);
+            }
+            _ => {}
+        }
+        checks.finish().map_err(Rejection::InvalidField)?;
+        self.submit_keys(KeyWork::new(command, request_id, actor), deadline).await
+    }
+
+    /// Gives a lease back. Where fal's id of the job is given, the task's attempts name it afterwards.
+    ///
+    /// # Errors
+    /// As [`Handle::keys`].
+    pub async fn release(
+        &self,
+        (lease_id, report): (Text, Report),
+        online_task_id: &str,
+        actor: &Text,
+        deadline: Option<Instant>,
+    ) -> Result<KeyAnswer, EngineError> {
+        let mut checks = Checks::new(self.limits());
+        checks.required_id("lease_id", &lease_id, ID_CHARS);
+        checks.report(&report);
+        checks.id("online_task_id", online_task_id, ID_CHARS);
+        checks.finish().map_err(Rejection::InvalidField)?;
+        let command = keypool::Command::Release { lease_id, report };
+        let mut work = KeyWork::new(command, "", actor);
+        work.online_task_id = Text::from(online_task_id);
+        self.submit_keys(work, deadline).await
+    }
+
+    async fn submit_keys(&self, work: KeyWork, deadline: Option<Instant>) -> Result<KeyAnswer, EngineError> {
+        // One lane is enough for what is rare, and there is always a first.
+        match self.lanes[0].submit(Asked::Keys(Box::new(work)), deadline).await? {
+            Answers::Keys(answer) => Ok((*answer)?),
+            Answers::Ledger(_) => Err(EngineError::Internal),
+        }
+    }
+
+    /// One account; `None` if there is none, or it was deleted.
+    ///
+    /// # Errors
+    /// As [`Handle::list_entries`].
+    pub async fn account(&self, account_id: AccountId) -> Result<Option<AccountRecord>, EngineError> {
+        let ids = [account_id];
+        Ok(self.read(self.reader.accounts(&ids)).await?.pop())
+    }
+
+    /// Accounts, newest first.
+    #[allow(clippy::missing_errors_doc, reason = "as account")]
+    pub async fn list_accounts(&self, page: Page) -> Result<Vec<AccountRecord>, EngineError> {
+        self.read(self.reader.list_accounts(page)).await
+    }
+
+    /// Keys that hold a secret, in the order of account, purpose and key id.
+    #[allow(clippy::missing_errors_doc, reason = "as account")]
+    pub async fn sealed_keys(
+        &self,
+        after: (AccountId, &str, &str),
+        limit: u32,
+    ) -> Result<Vec<AccountKey>, EngineError> {
+        self.read(self.reader.sealed_keys(after, limit)).await
+    }
+
+    /// What was changed of an account, or of all, newest first.
+    #[allow(clippy::missing_errors_doc, reason = "as account")]
+    pub async fn audit_log(
+        &self,
+        account_id: Option<AccountId>,
+        page: Page,
+    ) -> Result<Vec<AuditRecord>, EngineError> {
+        self.read(self.reader.audit_log(account_id, page)).await
+    }
+
+    pub(super) async fn due_leases(&self, limit: u32) -> Result<Vec<Text>, EngineError> {
+        self.reader.due_leases(limit).await.map_err(|error| {
+            tracing::debug!(%error, "the sweep could not look for expired leases");
+            EngineError::of_store(&error)
+        })
+    }
+}
+
+/// The model that a selection names: whose queue it waits in.
+fn model_of(command: &Command) -> Text {
+    let named = match command {
+        Command::Charge(charge) => &charge.app_name,
+        Command::Authorize(authorize) => &authorize.charge.app_name,
+        Command::SelectKey(select) => &select.app_name,
+        _ => return Text::default(),
+    };
+    Arc::clone(named)
+}
+
+/// When to try again, if there is a point in it: what only an operator can end is not waited for.
+fn worth_waiting(refused: &Rejection) -> Option<Duration> {
+    match refused {
+        Rejection::NoKeyAvailable { why: Why::AllBusy | Why::CoolingDown, retry_after_micros } => {
+            Some(Duration::from_micros(retry_after_micros.unsigned_abs()))
+        }
+        _ => None,
+    }
+}

@@ -1,0 +1,219 @@
+//! The waiting room: callers who would rather wait for a key than be refused, parked outside the batches.
+//!
+//! | phase | what |
+//! |---|---|
+//! | try | a command that finds others waiting for its model only gets what its task holds already |
+//! | park | behind the others of that model; only the head tries again |
+//! | wake | the head: by a slot that this process frees, by the time the refusal named, or by a slow jittered poll |
+//! | leave | with a key, at the end of its time, or because its caller went away: the next is the head, and tries |
+//!
+//! A parked caller holds no connection and no place in a batch. First come, first served, per model and process.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::ledger::Text;
+
+/// How many may wait in all.
+const SEATS: usize = 10_000;
+/// The head tries again after this long at the latest, less a jitter: another process may have freed a slot.
+const POLL: Duration = Duration::from_secs(2);
+
+/// The room.
+#[derive(Clone)]
+pub(super) struct WaitingRoom(Arc<Room>);
+
+struct Room {
+    seats: Mutex<Seats>,
+    closing: CancellationToken,
+}
+
+#[derive(Default)]
+struct Seats {
+    queues: BTreeMap<Text, VecDeque<Seat>>,
+    taken: usize,
+    next: u64,
+}
+
+struct Seat {
+    number: u64,
+    wake: Arc<Notify>,
+}
+
+/// A caller's place: left when dropped.
+pub(super) struct Place {
+    room: WaitingRoom,
+    app_name: Text,
+    number: u64,
+    wake: Arc<Notify>,
+}
+
+/// Why a wait ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Woken {
+    /// It is worth another try.
+    Try,
+    /// The caller's time is over.
+    TimeOver,
+    /// The service is stopping.
+    Closing,
+}
+
+impl WaitingRoom {
+    pub(super) fn new(closing: CancellationToken) -> Self {
+        Self(Arc::new(Room { seats: Mutex::default(), closing }))
+    }
+
+    /// Whether somebody waits for this model.
+    pub(super) fn is_queued(&self, app_name: &Text) -> bool {
+        self.seats().queues.contains_key(app_name)
+    }
+
+    /// Takes the last place of a model's queue; `None` where the room is full.
+    pub(super) fn enter(&self, app_name: &Text) -> Option<Place> {
+        let mut seats = self.seats();
+        if seats.taken >= SEATS {
+            return None;
+        }
+        let (number, wake) = (seats.next, Arc::new(Notify::new()));
+        seats.next += 1;
+        seats.taken += 1;
+        let queue = seats.queues.entry(Arc::clone(app_name)).or_default();
+        queue.push_back(Seat { number, wake: Arc::clone(&wake) });
+        Some(Place { room: self.clone(), app_name: Arc::clone(app_name), number, wake })
+    }
+
+    /// A slot may be free: every head tries.
+    pub(super) fn wake(&self) {
+        for queue in self.seats().queues.values() {
+            if let Some(head) = queue.front() {
+                head.wake.notify_one();
+            }
+        }
+    }
+
+    fn seats(&self) -> MutexGuard<'_, Seats> {
+        // A queue is changed in one step or not at all.
+        self.0.seats.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is_head(&self, place: &Place) -> bool {
+        let seats = self.seats();
+        let head = seats.queues.get(&place.app_name).and_then(VecDeque::front);
+        head.is_some_and(|seat| seat.number == place.number)
+    }
+}
+
+impl Place {
+    /// Waits until there is reason to try again, `retry_after` having been named by the last refusal; `random` is for
+    /// the jitter. Only the head of a queue tries.
+    pub(super) async fn turn(&self, until: Instant, retry_after: Duration, random: u64) -> Woken {
+        let poll = POLL.mul_f64(0.5 + (random % 1_024) as f64 / 2_048.0);
+        let again = Instant::now() + retry_after.min(poll);
+        // One that becomes the head while it waits is woken for it.
+        let at = if self.room.is_head(self) { again.min(until) } else { until };
+        tokio::select! {
+            biased;
+            () = self.room.0.closing.cancelled() => Woken::Closing,
+            () = self.wake.notified() => Woken::Try,
+            () = tokio::time::sleep_until(at) => if at == until { Woken::TimeOver } else { Woken::Try },
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut seats = self.room.seats();
+        let Some(queue) = seats.queues.get_mut(&self.app_name) else { return };
+        let was_head = queue.front().is_some_and(|seat| seat.number == self.number);
+        queue.retain(|seat| seat.number != self.number);
+        match queue.front() {
+            Some(head) if was_head => head.wake.notify_one(),
+            Some(_) => {}
+            None => {
+                seats.queues.remove(&self.app_name);
+            }
+        }
+        seats.taken -= 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LONG: Duration = Duration::from_secs(60);
+
+    fn room() -> WaitingRoom {
+        WaitingRoom::new(CancellationToken::new())
+    }
+
+    fn app(name: &str) -> Text {
+        name.into()
+    }
+
+    async fn turn(place: &Place, seconds: u64) -> Woken {
+        place.turn(Instant::now() + Duration::from_secs(seconds), LONG, 0).await
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_freed_slot_wakes_the_head_and_nobody_behind_it() {
+        let room = room();
+        let first = room.enter(&app("a")).unwrap();
+        let second = room.enter(&app("a")).unwrap();
+        let other = room.enter(&app("b")).unwrap();
+        room.wake();
+        assert_eq!(turn(&first, 0).await, Woken::Try);
+        assert_eq!(turn(&other, 0).await, Woken::Try);
+        assert_eq!(turn(&second, 5).await, Woken::TimeOver);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_leaves_first_makes_the_next_one_try() {
+        let room = room();
+        let first = room.enter(&app("a")).unwrap();
+        let second = room.enter(&app("a")).unwrap();
+        drop(first);
+        let begun = Instant::now();
+        assert_eq!(turn(&second, 60).await, Woken::Try);
+        assert_eq!(begun.elapsed(), Duration::ZERO);
+        drop(second);
+        assert!(!room.is_queued(&app("a")));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_head_polls_slowly_and_comes_back_sooner_where_the_refusal_says_so() {
+        let room = room();
+        let place = room.enter(&app("a")).unwrap();
+        let until = Instant::now() + LONG;
+        for (retry_after, random, waited) in [(LONG, 0, 1_000), (LONG, 1_023, 1_999), (LONG / 200, 0, 300)] {
+            let begun = Instant::now();
+            assert_eq!(place.turn(until, retry_after, random).await, Woken::Try);
+            assert_eq!(begun.elapsed().as_millis(), waited);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_room_is_bounded_and_a_seat_that_is_left_is_free_again() {
+        let room = room();
+        let mut places: Vec<Place> = (0..SEATS).map_while(|_| room.enter(&app("a"))).collect();
+        assert_eq!(places.len(), SEATS);
+        assert!(room.enter(&app("b")).is_none());
+        places.pop();
+        assert!(room.enter(&app("b")).is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stop_ends_every_wait() {
+        let closing = CancellationToken::new();
+        let room = WaitingRoom::new(closing.clone());
+        let place = room.enter(&app("a")).unwrap();
+        closing.cancel();
+        assert_eq!(turn(&place, 60).await, Woken::Closing);
+    }
+}
