@@ -22,6 +22,12 @@ pub trait Ids: Send + Sync + 'static {
         self.batch_id()
     }
 
+    /// Bytes for sealing. They need not be secret, but must never repeat: batch ids do not.
+    fn nonce(&self) -> [u8; 24] {
+        let (one, other) = (self.batch_id().into_bytes(), self.batch_id().into_bytes());
+        std::array::from_fn(|i| if i < 16 { one[i] } else { other[i - 8] })
+    }
+
     /// A number for lots and jitter; no secret rests on it.
     fn random(&self) -> u64 {
         let (high, low) = self.batch_id().as_u64_pair();
@@ -65,5 +71,9 @@ impl Ids for System {
     fn batch_id(&self) -> Uuid {
         let millis = u64::try_from(self.now().0 / 1_000).unwrap_or_default();
         uuid::Builder::from_unix_timestamp_millis(millis, &rand::random()).into_uuid()
+    }
+
+    fn nonce(&self) -> [u8; 24] {
+        System::secret_bytes()
     }
 }

@@ -7,11 +7,12 @@
 //! 3. the engine's [`Handle`] checks, decides, commits and answers;
 //! 4. `convert` makes the answer a message, or `status` makes the error a `tonic::Status`: it alone does.
 //!
-//! `billing` and `task` only join these; `page` keeps the place in a list.
+//! `billing`, `task` and `key` only join these; `page` keeps the place in a list.
 
 mod billing;
 pub(crate) mod codec;
 mod convert;
+mod key;
 mod page;
 mod status;
 mod task;
@@ -23,15 +24,20 @@ use tonic::service::Routes;
 use tonic::{Request, Response, Status};
 
 use self::convert::Ask;
-use crate::engine::{Answer, Handle};
+use crate::engine::{Answer, Handle, Wait};
 use crate::ledger::limits::Checks;
 use crate::ledger::{Command, FieldViolation, Limits, Rejection, Submission, Text};
 use crate::pb::billing_service_server::{self, BillingServiceServer};
+use crate::pb::key_service_server::{self, KeyServiceServer};
 use crate::pb::task_service_server::{self, TaskServiceServer};
 use crate::server::{Deadline, MAX_MESSAGE_BYTES};
 
 /// The services of [`routes`] by their full names, for health.
-pub const SERVICES: [&str; 2] = [billing_service_server::SERVICE_NAME, task_service_server::SERVICE_NAME];
+pub const SERVICES: [&str; 3] = [
+    billing_service_server::SERVICE_NAME,
+    task_service_server::SERVICE_NAME,
+    key_service_server::SERVICE_NAME,
+];
 
 /// How the services read messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,12 +57,14 @@ impl Default for Options {
 pub fn routes(handle: Handle, options: Options) -> Routes {
     let api = Arc::new(Api { handle });
     let billing = BillingServiceServer::from_arc(Arc::clone(&api));
-    let task = TaskServiceServer::from_arc(api);
+    let task = TaskServiceServer::from_arc(Arc::clone(&api));
+    let key = KeyServiceServer::from_arc(api);
     Routes::new(billing.max_decoding_message_size(options.max_message_bytes))
         .add_service(task.max_decoding_message_size(options.max_message_bytes))
+        .add_service(key.max_decoding_message_size(options.max_message_bytes))
 }
 
-/// Both services: they differ in their methods, not in what they need.
+/// All services: they differ in their methods, not in what they need.
 struct Api {
     handle: Handle,
 }
@@ -69,24 +77,29 @@ impl Api {
     /// A call that changes something: the request asks for a command, the answer fills the response.
     async fn write<Q: Ask, R: From<Answer>>(&self, request: Request<Q>) -> Result<Response<R>, Status> {
         let (deadline, actor) = (deadline(&request), actor(&request));
-        let (command, request_id) = asked(request.into_inner(), &actor, self.limits())?;
-        let answer = self.handle.submit(command, &request_id, &actor, deadline).await?;
+        let (command, request_id, wait) = asked(request.into_inner(), &actor, self.limits())?;
+        let answer = if command.selection().is_some() {
+            self.handle.submit_waiting(command, &request_id, (&actor, deadline), wait).await?
+        } else {
+            self.handle.submit(command, &request_id, &actor, deadline).await?
+        };
         Ok(Response::new(answer.into()))
     }
 
     /// The same checks for one item of a batch.
     fn check<Q: Ask>(&self, request: Q, actor: &Text) -> Result<Submission, Rejection> {
-        let (command, request_id) = asked(request, actor, self.limits())?;
+        let (command, request_id, _) = asked(request, actor, self.limits())?;
         self.handle.check(command, &request_id, actor)
     }
 }
 
-/// The command and the `request_id` that a request asks for. Where the wire got something wrong, the ledger is asked
+/// The command, the `request_id` and the patience that a request comes with. Where the wire got something wrong, the ledger is asked
 /// about the other fields as well, so that the caller hears of all of them at once.
-fn asked<Q: Ask>(request: Q, actor: &Text, limits: &Limits) -> Result<(Command, String), Rejection> {
+fn asked<Q: Ask>(request: Q, actor: &Text, limits: &Limits) -> Result<(Command, String, Wait), Rejection> {
     let mut checks = Checks::new(limits);
+    let wait = request.wait(&mut checks);
     let (command, request_id) = request.into_command(&mut checks);
-    let Err(mut violations) = checks.finish() else { return Ok((command, request_id)) };
+    let Err(mut violations) = checks.finish() else { return Ok((command, request_id, wait)) };
     let others = match Submission::new(command, &request_id, actor, limits) {
         Err(Rejection::InvalidField(others)) => others,
         Err(Rejection::RequestIdRequired) => vec![FieldViolation::new("request_id", "must be given")],

@@ -172,11 +172,10 @@ fn of_rejection(rejection: &Rejection) -> Refusal {
         | Rejection::SecretUnavailable { .. }
         | Rejection::BatchAborted { .. } => Vec::new(),
     };
-    let retry_after = match rejection {
-        Rejection::NoKeyAvailable { retry_after_micros, .. } => {
-            Some(Duration::from_micros(retry_after_micros.unsigned_abs()))
-        }
-        _ => None,
+    let retry_after = if let Rejection::NoKeyAvailable { retry_after_micros, .. } = rejection {
+        Some(Duration::from_micros(retry_after_micros.unsigned_abs()))
+    } else {
+        None
     };
     let metadata = metadata(rejection);
     Refusal { code, reason, message: message(rejection), metadata, violations, retry_after }

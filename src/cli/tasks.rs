@@ -15,7 +15,7 @@ use super::output::{Out, Side, Table, moment, moment_short};
 use super::session::{Prepare, Session, close, open};
 use crate::config::{DatabaseArgs, Format, FormatArgs, HumanDuration};
 use crate::ledger::command::FailTask;
-use crate::ledger::{Command, Micros, Report, Task, Text};
+use crate::ledger::{Command, Micros, Task, Text};
 use crate::store::{Reader, StoreError};
 
 /// Rows of one page: each carries its JSON, which is let go page by page.
@@ -230,7 +230,7 @@ async fn fail_all(
             error: error.clone(),
             no_refund: false,
             lease_id: Text::from(""),
-            report: Report::default(),
+            report: Box::default(),
         });
         let mut row = TaskRow::new(task);
         let line = match session.submit(command, "").await {

@@ -13,13 +13,16 @@ use crate::keypool::{self, AccountId, AccountKey};
 use crate::ledger::limits::{Checks, ID_CHARS, LINE_CHARS};
 use crate::ledger::{Command, KeySelection, Rejection, Report, Submission, Text, Why};
 use crate::store::{AccountRecord, AuditRecord, Page};
-
-/// How long a caller may wait for a key at most.
-const LONGEST_WAIT: Duration = Duration::from_secs(60);
+use crate::vault::Keyring;
 
 /// How long a caller would rather wait for a key than be refused; never past its deadline.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Wait(pub Duration);
+
+impl Wait {
+    /// The longest of them.
+    pub const LONGEST: Duration = Duration::from_secs(60);
+}
 
 impl Handle {
     /// Has a command that asks for a key decided and stored; where there is none, waits for one.
@@ -30,16 +33,13 @@ impl Handle {
         &self,
         command: Command,
         request_id: &str,
-        actor: &Text,
-        deadline: Option<Instant>,
+        (actor, deadline): (&Text, Option<Instant>),
         wait: Wait,
     ) -> Result<Answer, EngineError> {
-        if wait.0 > LONGEST_WAIT {
-            return Err(Rejection::field("max_wait", "must be at most 60 seconds").into());
-        }
         let mut submission = self.check(command, request_id, actor)?;
         let app_name = model_of(&submission.command);
-        let until = (Instant::now() + wait.0).min(deadline.unwrap_or_else(|| Instant::now() + LONGEST_WAIT));
+        let longest = Instant::now() + wait.0.min(Wait::LONGEST);
+        let until = deadline.map_or(longest, |deadline| deadline.min(longest));
         let mut place = None;
         self.dress(&mut submission, self.way.waiting.is_queued(&app_name));
         loop {
@@ -62,6 +62,16 @@ impl Handle {
             }
             self.dress(&mut submission, false);
         }
+    }
+
+    /// What seals and opens keys.
+    pub fn keyring(&self) -> &Keyring {
+        &self.way.options.keyring
+    }
+
+    /// 24 bytes that were never used before.
+    pub fn nonce(&self) -> [u8; 24] {
+        self.way.ids.nonce()
     }
 
     /// Gives a selection what only the engine can: the id of its lease, and whether others have waited longer.

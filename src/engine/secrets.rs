@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use crate::keypool::{Lease, LeaseState, Purpose, Sealed};
+use super::Handle;
+use crate::keypool::{Lease, LeaseState, NewKey, Purpose, Sealed};
 use crate::ledger::{Micros, Rejection, Text};
 use crate::store::LeaseRecord;
-use crate::vault::{FalKey, Keyring, Unreadable};
+use crate::vault::{FalKey, Keyring, NoKek, Unreadable};
 
 /// A lease as its runner is told of it.
 #[derive(Clone, Debug)]
@@ -42,6 +43,21 @@ impl GrantedKey {
         let opened = keyring.open(key_id, Purpose::Lease, &sealed);
         let api_key = opened.map_err(|why| why_not(key_id, &sealed, &why))?;
         Ok(Self { api_key: Some(Arc::new(api_key)), ..told })
+    }
+}
+
+impl Handle {
+    /// Seals a key to be stored; it is wiped here.
+    ///
+    /// # Errors
+    /// SECRET_UNAVAILABLE, if no key-encryption key is configured.
+    pub fn seal(&self, key: FalKey, purpose: Purpose) -> Result<NewKey, Rejection> {
+        let key_id = Text::from(key.key_id());
+        let sealed = self.keyring().seal(&key, purpose, self.nonce()).map_err(|NoKek| {
+            let why = "this server has no key-encryption key and stores no secrets: start it with --kek-file";
+            unavailable(&key_id, Text::default(), why)
+        })?;
+        Ok(NewKey { key_id, sealed })
     }
 }
 

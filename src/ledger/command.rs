@@ -26,7 +26,7 @@ pub struct Charge {
     /// The caller's payment channel.
     pub pay_type: i32,
     /// A key to lease in the same commit; with none free, nothing is charged.
-    pub select_key: Option<KeySelection>,
+    pub select_key: Option<Box<KeySelection>>,
 }
 
 /// A hold at the start of a task: the content of a charge, and how long it lasts.
@@ -172,7 +172,7 @@ pub struct FailTask {
     /// The lease to release; may be empty.
     pub lease_id: Text,
     /// What its account is judged by.
-    pub report: Report,
+    pub report: Box<Report>,
 }
 
 /// The engine's own command: record fal's id of a job whose key was given back.
@@ -299,10 +299,10 @@ impl Command {
     }
 
     /// What it asks of the key pool, if it does.
-    pub const fn selection(&self) -> Option<&KeySelection> {
+    pub fn selection(&self) -> Option<&KeySelection> {
         match self {
-            Command::Charge(command) => command.select_key.as_ref(),
-            Command::Authorize(command) => command.charge.select_key.as_ref(),
+            Command::Charge(command) => command.select_key.as_deref(),
+            Command::Authorize(command) => command.charge.select_key.as_deref(),
             Command::SelectKey(command) => Some(&command.selection),
             Command::Capture(_)
             | Command::Void(_)
@@ -318,10 +318,10 @@ impl Command {
     }
 
     /// The selection, for the engine to put a lease's id in.
-    pub const fn selection_mut(&mut self) -> Option<&mut KeySelection> {
+    pub fn selection_mut(&mut self) -> Option<&mut KeySelection> {
         match self {
-            Command::Charge(command) => command.select_key.as_mut(),
-            Command::Authorize(command) => command.charge.select_key.as_mut(),
+            Command::Charge(command) => command.select_key.as_deref_mut(),
+            Command::Authorize(command) => command.charge.select_key.as_deref_mut(),
             Command::SelectKey(command) => Some(&mut command.selection),
             Command::Capture(_)
             | Command::Void(_)

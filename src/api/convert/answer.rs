@@ -1,7 +1,8 @@
 //! Answers: rows of the domain as messages.
 
-use crate::engine::Answer;
 use crate::engine::rows::{FinancialTransaction, PastBalance, PointsDetail, TaskRecord};
+use crate::engine::{Answer, GrantedKey};
+use crate::keypool::LeaseState;
 use crate::ledger::{Entry, Money, Task, User, UserId};
 use crate::pb;
 
@@ -16,7 +17,7 @@ impl From<Answer> for pb::ChargeResponse {
 impl From<Answer> for pb::AuthorizeResponse {
     fn from(answer: Answer) -> Self {
         let (task, balance) = (task_of(&answer), Some(balance(&answer.user)));
-        Self { task, balance, lease: None, replayed: answer.replayed }
+        Self { task, balance, lease: answer.lease.as_ref().map(lease), replayed: answer.replayed }
     }
 }
 
@@ -81,8 +82,38 @@ pub(in crate::api) fn charged(answer: &Answer, full: bool) -> pb::ChargeResponse
         task: full.then(|| task_of(answer)).flatten(),
         entries: entries_of(answer),
         balance: full.then(|| balance(&answer.user)),
-        lease: None,
+        lease: answer.lease.as_ref().map(lease),
         replayed: answer.replayed,
+    }
+}
+
+impl From<Answer> for pb::SelectKeyResponse {
+    fn from(answer: Answer) -> Self {
+        Self { lease: answer.lease.as_ref().map(lease), replayed: answer.replayed }
+    }
+}
+
+/// A lease as its runner is told of it: the one place where a key goes onto the wire.
+pub(in crate::api) fn lease(granted: &GrantedKey) -> pb::KeyLease {
+    let GrantedKey { lease, account_name, state, api_key } = granted;
+    pb::KeyLease {
+        lease_id: lease.lease_id.to_string(),
+        account_id: lease.account_id,
+        account_name: account_name.to_string(),
+        key_id: lease.key_id.to_string(),
+        api_key: api_key.as_ref().map(|key| key.expose().to_owned()).unwrap_or_default(),
+        fence: lease.fence,
+        expire_time: Some(timestamp(lease.expire_time)),
+        state: match state {
+            LeaseState::Active => pb::LeaseState::Active,
+            LeaseState::Released => pb::LeaseState::Released,
+            LeaseState::Expired => pb::LeaseState::Expired,
+        }
+        .into(),
+        runner_id: lease.runner_id.to_string(),
+        task_id: lease.task_id.to_string(),
+        acquire_time: Some(timestamp(lease.acquire_time)),
+        outcome: lease.outcome.map_or(pb::LeaseOutcome::Unspecified, Into::into).into(),
     }
 }
 

@@ -1,7 +1,10 @@
 //! Requests that write: each becomes a command of the ledger.
 
+use std::time::Duration;
+
 use super::enums;
 use super::time;
+use crate::engine::Wait;
 use crate::ledger::command::{
     Authorize, Capture, Charge, CompleteTask, Credit, Debit, FailTask, Refund, SelectKey, StartTask, Void,
 };
@@ -14,6 +17,11 @@ pub(in crate::api) trait Ask {
     /// The command, and the `request_id` it came with. What the wire got wrong is noted in `checks`, and a harmless
     /// value stands in its place, so that the ledger can judge the other fields.
     fn into_command(self, checks: &mut Checks<'_>) -> (Command, String);
+
+    /// How long to wait for a key, where the command asks for one.
+    fn wait(&self, _: &mut Checks<'_>) -> Wait {
+        Wait::default()
+    }
 }
 
 impl Ask for pb::ChargeRequest {
@@ -29,9 +37,13 @@ impl Ask for pb::ChargeRequest {
             funding: funding(self.funding, checks),
             deployment_uuid: Text::from(self.deployment_uuid),
             pay_type: self.pay_type,
-            select_key: self.select_key.map(|selection| key_selection(selection, checks)),
+            select_key: self.select_key.map(|selection| Box::new(key_selection(selection, checks))),
         };
         (Command::Charge(charge), self.request_id)
+    }
+
+    fn wait(&self, checks: &mut Checks<'_>) -> Wait {
+        wait("select_key.max_wait", self.select_key.as_ref().and_then(|selection| selection.max_wait), checks)
     }
 }
 
@@ -48,10 +60,14 @@ impl Ask for pb::AuthorizeRequest {
             funding: funding(self.funding, checks),
             deployment_uuid: Text::from(self.deployment_uuid),
             pay_type: self.pay_type,
-            select_key: self.select_key.map(|selection| key_selection(selection, checks)),
+            select_key: self.select_key.map(|selection| Box::new(key_selection(selection, checks))),
         };
         let ttl_micros = time::micros("ttl", self.ttl, checks);
         (Command::Authorize(Authorize { charge, ttl_micros }), self.request_id)
+    }
+
+    fn wait(&self, checks: &mut Checks<'_>) -> Wait {
+        wait("select_key.max_wait", self.select_key.as_ref().and_then(|selection| selection.max_wait), checks)
     }
 }
 
@@ -131,6 +147,10 @@ impl Ask for pb::SelectKeyRequest {
         };
         (Command::SelectKey(select), self.request_id)
     }
+
+    fn wait(&self, checks: &mut Checks<'_>) -> Wait {
+        wait("max_wait", self.max_wait, checks)
+    }
 }
 
 impl Ask for pb::StartTaskRequest {
@@ -182,7 +202,7 @@ impl Ask for pb::FailTaskRequest {
             error: Text::from(self.error),
             no_refund: self.no_refund,
             lease_id: Text::from(self.lease_id),
-            report,
+            report: Box::new(report),
         };
         (Command::FailTask(fail), self.request_id)
     }
@@ -195,6 +215,18 @@ fn key_selection(selection: pb::KeySelection, checks: &mut Checks<'_>) -> KeySel
         ttl_micros: time::micros("select_key.ttl", selection.ttl, checks),
         estimated_cost_nano_usd: selection.estimated_cost_nano_usd,
         ..KeySelection::default()
+    }
+}
+
+/// How long to wait: 0 to 60 s.
+fn wait(field: &'static str, given: Option<prost_types::Duration>, checks: &mut Checks<'_>) -> Wait {
+    let micros = time::micros(field, given, checks).unwrap_or(0);
+    match u64::try_from(micros) {
+        Ok(micros) if Duration::from_micros(micros) <= Wait::LONGEST => Wait(Duration::from_micros(micros)),
+        _ => {
+            checks.violation(field, "must be 0 to 60 seconds");
+            Wait::default()
+        }
     }
 }
 

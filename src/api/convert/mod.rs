@@ -4,13 +4,14 @@
 //! value of an enum, times that are none, fields of a later version) and leave the rest to the ledger. Out:
 //! [`answer`] fills responses; nothing there can fail.
 
+pub(super) mod account;
 mod answer;
 mod command;
 mod enums;
 pub(super) mod query;
 mod time;
 
-pub(super) use answer::{balance, charged, entry, past_balance};
+pub(super) use answer::{balance, charged, entry, lease, past_balance};
 pub(super) use command::Ask;
 
 #[cfg(test)]

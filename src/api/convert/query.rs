@@ -109,6 +109,13 @@ pub(in crate::api) fn users(
     checked(limits, |checks| paging!("ListUsers", request, checks))
 }
 
+pub(in crate::api) fn accounts(
+    mut request: pb::ListAccountsRequest,
+    limits: &Limits,
+) -> Result<Paging<1>, Rejection> {
+    checked(limits, |checks| paging!("ListAccounts", request, checks))
+}
+
 pub(in crate::api) fn tasks(
     mut request: pb::ListTasksRequest,
     limits: &Limits,

@@ -33,7 +33,7 @@ pub(super) fn charge(
     task.money = command.amount;
     task.charged = drawn;
     task.charge_seq = entries.first().map(|entry| entry.user_seq);
-    let leased = keys::lease_with(&mut task, command.select_key.as_ref(), context)?;
+    let leased = keys::lease_with(&mut task, command.select_key.as_deref(), context)?;
     let task = Arc::new(task);
     if !entries.is_empty() {
         state.put_user(user);

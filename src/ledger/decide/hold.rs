@@ -33,7 +33,7 @@ pub(super) fn authorize(
     task.hold_state = Some(HoldState::Open);
     task.hold_expire_time = Some(state.now.plus(ttl));
     task.title = Some(posting::title_or(&charge.title, &charge.app_name));
-    let leased = keys::lease_with(&mut task, charge.select_key.as_ref(), context)?;
+    let leased = keys::lease_with(&mut task, charge.select_key.as_deref(), context)?;
     let task = Arc::new(task);
     state.put_user(user);
     state.create_task(Arc::clone(&task), Arc::clone(&charge.input_params));
