@@ -123,6 +123,25 @@ const RULES: &[Rule] = &[
         forbids: |mention| mention.enters(&["ledger", "keypool"]),
     },
     Rule {
+        name: "report rests on the audit alone, and knows no runtime, database or wire",
+        rooms: Rooms::Only(&["report"]),
+        forbids: |mention| {
+            let elsewhere = matches!(mention.segments[0].as_str(), "crate" | "scrip")
+                && mention.segments.get(1).is_some_and(|room| !matches!(room.as_str(), "audit" | "report"));
+            elsewhere
+                || mention.names(&[
+                    "tokio",
+                    "sqlx",
+                    "tonic",
+                    "prost",
+                    "tracing",
+                    "SystemTime",
+                    "Instant",
+                    "rand",
+                ])
+        },
+    },
+    Rule {
         name: "engine speaks to the store's traits and knows no wire",
         rooms: Rooms::Only(&["engine"]),
         forbids: |mention| mention.names(&["sqlx", "tonic", "prost"]),
@@ -415,6 +434,10 @@ fn each_rule_reports_a_source_that_breaks_it() {
         ("the pure rooms enter no", "audit/mod.rs", "use crate::{ledger::Points, store::Reader};"),
         ("ledger rests on no other room", "ledger/hold.rs", "use crate::keypool::LeaseId;"),
         ("audit rests on no other room", "audit/rows.rs", "use crate::ledger::Micros;"),
+        ("report rests on the audit alone", "report/mod.rs", "use crate::ledger::Micros;"),
+        ("report rests on the audit alone", "report/html/mod.rs", "use super::super::super::cli::output;"),
+        ("report rests on the audit alone", "report/csv.rs", "use std::time::SystemTime;"),
+        ("report rests on the audit alone", "report.rs", "async fn f(out: tokio::fs::File) {}"),
         ("engine speaks to the store's traits", "engine/mod.rs", "use prost_types::Timestamp;"),
         ("store and engine know nobody above", "engine/mod.rs", "use crate::api::convert;"),
         ("store does not know the engine", "store/mod.rs", "use crate::engine::Handle;"),
@@ -444,6 +467,10 @@ fn what_a_door_lets_through_is_no_offence() {
         ("lib.rs", "pub mod pb; pub mod store; pub mod fal;"),
         ("pb.rs", "tonic::include_proto!(\"scrip.v1\");"),
         ("fal/client.rs", "use reqwest::Client;"),
+        (
+            "report/html/mod.rs",
+            "use crate::audit::Report; use super::super::words; use crate::report::Options;",
+        ),
         ("cli/charge.rs", "use crate::pb::v1::ChargeRequest;"),
         ("engine/mod.rs", "use crate::ledger::decide; use crate::store::Store; use tokio::sync::mpsc;"),
         (
