@@ -468,7 +468,7 @@ fn what_a_door_lets_through_is_no_offence() {
         ("pb.rs", "tonic::include_proto!(\"scrip.v1\");"),
         ("fal/client.rs", "use reqwest::Client;"),
         (
-            "report/html/mod.rs",
+            "report/html/chart.rs",
             "use crate::audit::Report; use super::super::words; use crate::report::Options;",
         ),
         ("cli/charge.rs", "use crate::pb::v1::ChargeRequest;"),

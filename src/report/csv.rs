@@ -35,6 +35,8 @@ columns! {
     StartTime = "start_time",
     EndTime = "end_time",
     EvidenceTime = "evidence_time",
+    FirstDay = "first_day",
+    LastDay = "last_day",
     PointsPerUsd = "points_per_usd",
     FenPerUsd = "fen_per_usd",
     Complete = "complete",
@@ -46,7 +48,10 @@ columns! {
     PendingTasks = "pending_tasks",
     UnjudgedTasks = "unjudged_tasks",
     Events = "events",
+    RepeatedEvents = "repeated_events",
     StrayRequests = "stray_requests",
+    Users = "users",
+    UsersNotOk = "users_not_ok",
     Findings = "findings",
     Charged = "charged_points",
     Refunded = "refunded_points",
@@ -54,6 +59,7 @@ columns! {
     PointsConsumed = "points_consumed",
     CashConsumed = "cash_consumed",
     Consumed = "consumed_points",
+    LedgerRefunded = "ledger_refunded_points",
     Credited = "credited_points",
     Difference = "difference_points",
     Balance = "balance_nano_usd",
@@ -194,6 +200,7 @@ pub(super) fn write<F: Borrow<Finding>>(
         let record = Record::of("day").text(Column::Day, &row.day.to_string());
         let record = record.sums(&row.sums, report).events(&row.events);
         let record = record.number(Column::Consumed, row.consumed_points);
+        let record = record.number(Column::LedgerRefunded, row.refunded_points);
         record.number(Column::Credited, row.credited_points).write(out)?;
     }
     for row in &report.models {
@@ -220,6 +227,8 @@ fn audit(report: &Report) -> Record {
         .text(Column::StartTime, &rfc3339(report.start))
         .text(Column::EndTime, &rfc3339(report.end))
         .text(Column::EvidenceTime, &rfc3339(report.now))
+        .text(Column::FirstDay, &report.first_day.to_string())
+        .text(Column::LastDay, &report.last_day.to_string())
         .text(Column::PointsPerUsd, &rate(report.rates.points_per_usd).replace(',', ""))
         .text(Column::FenPerUsd, &rate(report.rates.fen_per_usd).replace(',', ""))
 }
@@ -261,6 +270,7 @@ fn total(report: &Report) -> Record {
         .number(Column::PendingTasks, totals.pending_tasks)
         .number(Column::UnjudgedTasks, totals.unjudged_tasks)
         .number(Column::Official, totals.official_cost_nano_usd)
+        .number(Column::RepeatedEvents, totals.repeated_events)
         .number(Column::StrayRequests, totals.stray.requests)
         .number(Column::Stray, totals.stray.cost_nano_usd)
         .number(Column::Findings, report.findings.total())
@@ -271,6 +281,8 @@ fn user_total(report: &Report) -> Record {
     let users = &report.totals.users;
     let consumed = users.points_consumed.saturating_add(users.cash_consumed);
     Record::of("user_total")
+        .number(Column::Users, users.users)
+        .number(Column::UsersNotOk, users.not_ok)
         .number(Column::Charged, users.charged_points)
         .number(Column::Refunded, users.refunded_points)
         .number(Column::PointsConsumed, users.points_consumed)

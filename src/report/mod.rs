@@ -7,7 +7,7 @@
 //! |---|---|---|
 //! | choose | `worst` | the findings that a person is shown: the most severe first, a stated number |
 //! | tables | `sheet` | the three layers, the money and the days as titles, values and totals, shared by terminal and page |
-//! | words | `words` | every word in every language; what findings say is in the audit's own catalogue |
+//! | words | `words`, `names` | every word in every language; what findings say is in the audit's own catalogue |
 //! | write | `terminal`, `html`, `json`, `csv` | one format each |
 //!
 //! Amounts are printed exactly: dollars from nano-USD to the last digit. What points are *worth* is rounded to
@@ -20,6 +20,7 @@ mod csv;
 mod figures;
 mod html;
 mod json;
+mod names;
 mod sheet;
 pub(crate) mod table;
 mod terminal;

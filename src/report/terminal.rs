@@ -4,10 +4,11 @@ use std::borrow::Borrow;
 use std::io::{self, Write};
 
 use super::figures::{grouped, rate};
+use super::names;
 use super::sheet::{self, Sheet};
-use super::table::{Cell, Lines, Paint, Side, Table, plain, wrap};
-use super::words::{self, Words, fill};
-use super::worst::{Shown, unsaid};
+use super::table::{Cell, Lines, Paint, Side, Table, Tone, plain, wrap};
+use super::words::{Words, fill};
+use super::worst::{Shown, unsaid, verdict};
 use super::{Colour, Options};
 use crate::audit::{Finding, Language, Report, Severity};
 
@@ -125,7 +126,7 @@ impl<W: Write> Page<'_, W> {
 
     /// Severity and rule, the message beside them, below it what the message does not say.
     fn finding(&mut self, finding: &Finding) -> io::Result<()> {
-        let severity = words::severity(finding.severity, self.language);
+        let severity = names::severity(finding.severity, self.language);
         // A Chinese character is two columns wide: the rule stands where it would after MEDIUM.
         let gap = " ".repeat(8_usize.saturating_sub(unicode_width::UnicodeWidthStr::width(severity)));
         let severity = match finding.severity {
@@ -154,15 +155,15 @@ impl<W: Write> Page<'_, W> {
             let rules = counts.rules.iter().filter(|(rule, _)| rule.severity() == *severity);
             let rules = rules.map(|(rule, count)| format!("{rule} {}", grouped(*count)));
             let rules = rules.collect::<Vec<_>>().join(self.words.comma);
-            let name = words::severity(*severity, self.language);
+            let name = names::severity(*severity, self.language);
             let gap = " ".repeat(8_usize.saturating_sub(unicode_width::UnicodeWidthStr::width(name)));
             let line = format!("{name}{gap}{:>7}  {rules}", grouped(counts.of(*severity)));
             self.write_line(line.trim_end())?;
         }
-        let verdict = match (counts.high, counts.total()) {
-            (0, 0) => self.paint.green(self.words.notes.agree),
-            (0, all) => fill(self.words.notes.worth_a_look, &[&grouped(all)]),
-            (high, _) => self.paint.red(&fill(self.words.notes.disagree, &[&grouped(high)])),
+        let verdict = match verdict(report, self.words) {
+            (Tone::Good, verdict) => self.paint.green(&verdict),
+            (Tone::Bad, verdict) => self.paint.red(&verdict),
+            (Tone::Plain | Tone::Strong, verdict) => self.paint.bold(&verdict),
         };
         self.write_line(&verdict)
     }

@@ -1,10 +1,33 @@
-//! The findings that a person is shown: the most severe first, no more than was asked for.
+//! What a person is told first: the verdict, and the findings, the most severe first, no more than was asked for.
 
 use std::borrow::Borrow;
 
 use super::Options;
-use super::{figures, words};
+use super::figures::{self, grouped};
+use super::names;
+use super::table::Tone;
+use super::words::{Words, fill};
 use crate::audit::{Figure, Finding, Language, Rate, Report};
+
+/// What the audit comes to, in a sentence: good, bad, or neither. Where some evidence is missing, silence is no proof.
+pub(super) fn verdict(report: &Report, words: &Words) -> (Tone, String) {
+    let (counts, totals, notes) = (&report.findings, &report.totals, &words.notes);
+    let is_partial = totals.unjudged_tasks > 0 || report.workspaces.iter().any(|row| !row.complete);
+    let is_empty = totals.sums.tasks == 0 && totals.events.events == 0 && totals.users.users == 0;
+    let all = grouped(counts.total());
+    if counts.high > 0 || totals.users.not_ok > 0 {
+        let figures = [grouped(counts.high), grouped(totals.users.not_ok)];
+        (Tone::Bad, fill(notes.disagree, &[&figures[0], &figures[1]]))
+    } else if is_partial {
+        (Tone::Plain, fill(notes.partial, &[&all]))
+    } else if counts.total() > 0 {
+        (Tone::Plain, fill(notes.worth_a_look, &[&all]))
+    } else if is_empty {
+        (Tone::Plain, notes.empty.to_owned())
+    } else {
+        (Tone::Good, notes.agree.to_owned())
+    }
+}
 
 /// The findings to show, and how many there are beyond those.
 #[derive(Debug)]
@@ -60,7 +83,7 @@ pub(super) fn unsaid(finding: &Finding, language: Language) -> Vec<String> {
         ids.chain(figures).filter(|(name, figure)| !is_noise(finding, name, figure) && !finding.says(name));
     let print = |(name, figure): (&str, Figure)| {
         let printed = rate_of(finding, name).unwrap_or_else(|| figure.print(name, language));
-        format!("{} {printed}", words::figure(name, language).unwrap_or(name))
+        format!("{} {printed}", names::figure(name, language).unwrap_or(name))
     };
     unsaid.map(print).collect()
 }

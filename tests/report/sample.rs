@@ -108,8 +108,7 @@ impl World {
         user_id: i64,
         model: &str,
         account_id: i64,
-        money: i64,
-        cost: i64,
+        (money, cost): (i64, i64),
     ) -> &mut Task {
         let create_time = self.scope.start.plus(HOUR + self.tasks.len() as i64 * MINUTE);
         self.tasks.push(Task {
@@ -152,12 +151,11 @@ impl World {
         user_id: i64,
         model: &str,
         account_id: i64,
-        money: i64,
-        cost: i64,
+        (money, cost): (i64, i64),
     ) -> &mut Task {
         let time = self.scope.start.plus(HOUR + self.tasks.len() as i64 * MINUTE);
         self.event(name, account_id, model, cost, time);
-        self.task(name, user_id, model, account_id, money, cost)
+        self.task(name, user_id, model, account_id, (money, cost))
     }
 }
 
@@ -196,20 +194,20 @@ pub(crate) fn small() -> World {
     world.account(2, "spare", "acme", None).fetch = Fetch::NotAsked;
     world.account(3, "备用账号", "上海工作室", Some(439_999_999)).fetch = Fetch::Complete;
     world.account(4, "broken", "", None).fetch = Fetch::Incomplete;
-    world.billed("good", 7, DEV, 1, 120, 90_240_000);
-    world.billed("misreported", 7, DEV, 1, 100, 100_000_000).reported_cost_nano_usd = Some(150_000_000);
-    world.billed("cheap", 8, VIDEO, 1, 1_000, 1_400_000_001);
-    world.billed("refunded", 8, VIDEO, 2, 400, 330_000_000).refunded = 400;
+    world.billed("good", 7, DEV, 1, (120, 90_240_000));
+    world.billed("misreported", 7, DEV, 1, (100, 100_000_000)).reported_cost_nano_usd = Some(150_000_000);
+    world.billed("cheap", 8, VIDEO, 1, (1_000, 1_400_000_001));
+    world.billed("refunded", 8, VIDEO, 2, (400, 330_000_000)).refunded = 400;
     // Its key is the spare account's; its event came through the account that stands for the workspace.
     world.events.last_mut().expect("just pushed").account_id = 1;
-    let free = world.billed("free", 9, DEV, 1, 0, 60_000_000);
+    let free = world.billed("free", 9, DEV, 1, (0, 60_000_000));
     free.status = TaskStatus::Failed;
-    let stuck = world.task("stuck", 9, SCHNELL, 3, 250, 0);
+    let stuck = world.task("stuck", 9, SCHNELL, 3, (250, 0));
     (stuck.status, stuck.reported_cost_nano_usd, stuck.complete_time) = (TaskStatus::Processing, None, None);
-    world.task("unbilled", 10, SCHNELL, 3, 12_345, 3_000_000);
-    let open = world.billed("open", 10, DEV, 3, 80, 25_000_000);
+    world.task("unbilled", 10, SCHNELL, 3, (12_345, 3_000_000));
+    let open = world.billed("open", 10, DEV, 3, (80, 25_000_000));
     (open.status, open.complete_time) = (TaskStatus::Pending, None);
-    world.task("unknown", 11, SCHNELL, 4, 30, 2_000_000);
+    world.task("unknown", 11, SCHNELL, 4, (30, 2_000_000));
     let late = world.scope.start.plus(6 * HOUR);
     world.event("nobodys", 1, DEV, 100_000_000, late);
     world.event("=HYPERLINK(\"http://evil\")", 3, "<script>alert(1)</script>", 7_000_000, late);
@@ -267,7 +265,7 @@ pub(crate) fn month() -> World {
         let name = format!("{number:05}");
         let money = price * (2 + next(3) as i64);
         let user_id = 1_000 + (next(12) * next(12)) as i64;
-        world.billed(&name, user_id, model, account, money, cost);
+        world.billed(&name, user_id, model, account, (money, cost));
         let time = world.scope.start.plus(day * DAY + next(24 * 60) as i64 * MINUTE);
         let (task, event) =
             (world.tasks.last_mut().expect("pushed"), world.events.last_mut().expect("pushed"));

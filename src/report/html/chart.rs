@@ -8,7 +8,7 @@ use super::Html;
 const WHOLE: i128 = 10_000;
 
 /// Of a chart's width, what bars may take; their figures stand in the rest, on a phone as well.
-const TRACK: i128 = 6_400;
+const TRACK: i128 = 6_200;
 
 /// Pixels of a bar with its label above it, and of the bar.
 const BAR_STEP: usize = 38;
@@ -67,13 +67,16 @@ pub(super) fn bars(page: &mut Html, title: &str, bars: &[Bar]) {
         .text(&bar.label)
         .put(format_args!("</text><text class=\"end\" x=\"100%\" y=\"{}\">", rect.saturating_add(9)))
         .text(&bar.shown)
-        .raw("</text></g>\n");
-    }
-    if least < 0 && most > 0 {
-        page.put(format_args!(
-            "<line class=\"zero\" x1=\"{0}\" x2=\"{0}\" y1=\"0\" y2=\"100%\"/>\n",
-            percent(zero)
-        ));
+        .raw("</text>");
+        if least < 0 && most > 0 {
+            page.put(format_args!(
+                "<line class=\"zero\" x1=\"{0}\" x2=\"{0}\" y1=\"{1}\" y2=\"{2}\"/>",
+                percent(zero),
+                rect.saturating_sub(2),
+                rect.saturating_add(12)
+            ));
+        }
+        page.raw("</g>\n");
     }
     page.raw("</svg>\n");
 }
@@ -116,10 +119,10 @@ pub(super) fn columns(page: &mut Html, title: &str, pairs: &[Pair], classes: [&s
     }
     let slots = as_number(pairs.len().max(LEAST_COLUMNS));
     let slot = WHOLE.checked_div(slots).unwrap_or(1);
-    let skip = slots.saturating_sub(as_number(pairs.len())).checked_div(2).unwrap_or_default();
+    let left = slots.saturating_sub(as_number(pairs.len())).saturating_mul(slot) / 2;
     let every = pairs.len().div_ceil(6).max(1);
     for (at, pair) in pairs.iter().enumerate() {
-        let start = skip.saturating_add(as_number(at)).saturating_mul(slot);
+        let start = left.saturating_add(as_number(at).saturating_mul(slot));
         page.raw("<g><title>").text(&pair.told).raw("</title>");
         page.put(format_args!(
             "<rect class=\"touch\" x=\"{}\" y=\"{ABOVE}\" width=\"{}\" height=\"{PLOT}\"/>",

@@ -4,9 +4,10 @@ use std::cmp::Reverse;
 
 use super::super::Options;
 use super::super::figures::{grouped, percent, rate, rounded, usd};
+use super::super::names;
 use super::super::sheet;
 use super::super::table::cut;
-use super::super::words::{self, Words, fill};
+use super::super::words::{Charts, Words, fill};
 use super::chart::{Bar, Pair, bars, columns};
 use super::{Html, severity_class, table};
 use crate::audit::Report;
@@ -25,15 +26,20 @@ const LABEL: usize = 34;
 pub(super) fn all(page: &mut Html, report: &Report, options: &Options) {
     let words = Words::of(options.language);
     let rate = rate(report.rates.fen_per_usd);
-    page.raw("<div class=\"charts\">\n");
     if report.totals.sums.tasks > 0 {
         by_day(page, report, words, options);
     }
-    let margins = margins(report, words);
-    card(page, words.charts.margin, &fill(words.charts.margin_note, &[&rate]), &margins);
-    card(page, words.charts.account, words.charts.account_note, &accounts(report, words));
-    card(page, words.charts.rules, words.charts.rules_note, &rules(report, options));
-    page.raw("</div>\n");
+    let (words, note) = (&words.charts, fill(words.charts.margin_note, &[&rate]));
+    let cards = [
+        (words.margin, note.as_str(), margins(report, words)),
+        (words.account, words.account_note, accounts(report, words)),
+        (words.rules, words.rules_note, rules(report, options)),
+    ];
+    if cards.iter().any(|(_, _, bars)| !bars.is_empty()) {
+        page.raw("<div class=\"charts\">\n");
+        cards.iter().for_each(|(title, note, bars)| card(page, title, note, bars));
+        page.raw("</div>\n");
+    }
 }
 
 fn card(page: &mut Html, title: &str, note: &str, all: &[Bar]) {
@@ -77,9 +83,7 @@ fn by_day(page: &mut Html, report: &Report, words: &Words, options: &Options) {
         .collect();
     let charts = &words.charts;
     let note = if each == 1 { charts.by_day_note } else { charts.by_week_note };
-    page.raw("<figure class=\"card full\"><figcaption><h2>")
-        .text(charts.by_day)
-        .raw("</h2><p class=\"quiet\">");
+    page.raw("<figure class=\"card\"><figcaption><h2>").text(charts.by_day).raw("</h2><p class=\"quiet\">");
     page.text(&fill(note, &[&rate(report.rates.fen_per_usd)])).raw("</p><p class=\"legend\">");
     for (class, name) in [("cost", words.columns.cost), ("revenue", words.columns.revenue)] {
         page.put(format_args!("<span class=\"key {class}\"></span>")).text(name).raw(" ");
@@ -92,7 +96,7 @@ fn by_day(page: &mut Html, report: &Report, words: &Words, options: &Options) {
 }
 
 /// The largest margins and losses first, the rest together.
-fn margins(report: &Report, words: &Words) -> Vec<Bar> {
+fn margins(report: &Report, words: &Charts) -> Vec<Bar> {
     let with_tasks = report.models.iter().filter(|row| row.sums.tasks > 0);
     let mut models: Vec<(String, TaskSums)> =
         with_tasks.map(|row| (row.model.to_string(), row.sums)).collect();
@@ -107,7 +111,7 @@ fn margins(report: &Report, words: &Words) -> Vec<Bar> {
             sums.refunded_points = sums.refunded_points.saturating_add(of.refunded_points);
             sums.cost_nano_usd = sums.cost_nano_usd.saturating_add(of.cost_nano_usd);
         }
-        models.push((fill(words.charts.others, &[&grouped(rest.len() as u64)]), sums));
+        models.push((fill(words.others, &[&grouped(rest.len() as u64)]), sums));
     }
     let bar = |(name, sums): (String, TaskSums)| {
         let value = margin(&sums);
@@ -126,7 +130,7 @@ fn split_rest<T>(all: &mut Vec<T>) -> Vec<T> {
     if all.len() > MOST_BARS { all.split_off(MOST_BARS.saturating_sub(1)) } else { Vec::new() }
 }
 
-fn accounts(report: &Report, words: &Words) -> Vec<Bar> {
+fn accounts(report: &Report, words: &Charts) -> Vec<Bar> {
     let mut rows: Vec<(String, i128)> = report
         .workspaces
         .iter()
@@ -136,7 +140,7 @@ fn accounts(report: &Report, words: &Words) -> Vec<Bar> {
     let rest = split_rest(&mut rows);
     if !rest.is_empty() {
         let cost = rest.iter().fold(0, |sum: i128, (_, cost)| sum.saturating_add(*cost));
-        rows.push((fill(words.charts.others, &[&grouped(rest.len() as u64)]), cost));
+        rows.push((fill(words.others, &[&grouped(rest.len() as u64)]), cost));
     }
     let bar = |(name, value): (String, i128)| Bar {
         label: cut(&name, LABEL),
@@ -151,7 +155,7 @@ fn rules(report: &Report, options: &Options) -> Vec<Bar> {
     let mut counts: Vec<_> = report.findings.rules.iter().collect();
     counts.sort_by_key(|(rule, _)| (rule.severity(), **rule));
     let bar = |(rule, count): (&crate::audit::Rule, &u64)| Bar {
-        label: format!("{rule}  {}", words::rule(*rule, options.language)),
+        label: format!("{rule}  {}", names::rule(*rule, options.language)),
         value: (*count).into(),
         shown: grouped(*count),
         class: severity_class(rule.severity()),

@@ -10,10 +10,11 @@ use std::io::{self, Write};
 
 use super::Options;
 use super::figures::{grouped, percent, rate, rfc3339, rounded, usd};
+use super::names;
 use super::sheet::{self, Sheet};
 use super::table::{Cell, Side, Tone, plain};
-use super::words::{self, Words, fill};
-use super::worst::{Shown, unsaid};
+use super::words::{Words, fill};
+use super::worst::{Shown, unsaid, verdict};
 use crate::audit::{Finding, Report, Severity};
 
 /// The whole look of the page.
@@ -111,11 +112,11 @@ fn head(page: &mut Html, report: &Report, words: &Words) {
         .raw("<br>")
         .text(&fill(words.rates, &[&rates[0], &rates[1]]))
         .raw("</p></header>\n");
-    let counts = &report.findings;
-    let (class, verdict) = match (counts.high, counts.total()) {
-        (0, 0) => ("good", words.notes.agree.to_owned()),
-        (0, all) => ("fair", fill(words.notes.worth_a_look, &[&grouped(all)])),
-        (high, _) => ("bad", fill(words.notes.disagree, &[&grouped(high)])),
+    let (tone, verdict) = verdict(report, words);
+    let class = match tone {
+        Tone::Good => "good",
+        Tone::Bad => "bad",
+        Tone::Plain | Tone::Strong => "fair",
     };
     page.put(format_args!("<p class=\"verdict {class}\">")).text(&verdict).raw("</p>\n");
 }
@@ -130,8 +131,8 @@ fn tiles(page: &mut Html, report: &Report, words: &Words) {
     let at_quote = fill(words.amounts.at_quote, &[&rate(rates.points_per_usd)]);
     let at_real = fill(words.amounts.at_real, &[&rate(rates.fen_per_usd)]);
     let amounts = &words.amounts;
-    let tasks = format!("{} {}", grouped(totals.sums.tasks), words.columns.tasks);
-    let events = format!("{} {}", grouped(totals.events.events), words.columns.events);
+    let tasks = format!("{} {}", grouped(totals.sums.tasks), words.columns.tasks.to_lowercase());
+    let events = format!("{} {}", grouped(totals.events.events), words.columns.events.to_lowercase());
     let quoted = format!("{at_quote}{}{}", words.colon, usd(rounded(quoted)));
     let disagree = fill(words.notes.not_ok, &[&grouped(totals.users.not_ok), &grouped(totals.users.users)]);
     let bad = |is_bad: bool| if is_bad { " bad" } else { "" };
@@ -188,7 +189,12 @@ fn table(page: &mut Html, title: &str, sheet: &Sheet, words: &Words) {
 fn line(page: &mut Html, cells: &[Cell], sheet: &Sheet) {
     page.raw("<tr>");
     for (cell, (_, side)) in cells.iter().zip(&sheet.columns) {
-        page.raw("<td").raw(class(*side, cell.tone)).raw(">").text(&cell.text).raw("</td>");
+        page.raw("<td").raw(class(*side, cell.tone)).raw(">");
+        // A long name may break where its parts meet.
+        for (at, part) in cell.text.split('/').enumerate() {
+            page.raw(if at == 0 { "" } else { "/<wbr>" }).text(part);
+        }
+        page.raw("</td>");
     }
     page.raw("</tr>\n");
 }
@@ -221,7 +227,7 @@ fn list<F: Borrow<Finding>>(page: &mut Html, report: &Report, shown: &Shown<F>, 
         page.put(format_args!("<span class=\"pill {}\">", severity_class(*severity)))
             .text(&format!(
                 "{} {}",
-                words::severity(*severity, language),
+                names::severity(*severity, language),
                 grouped(report.findings.of(*severity))
             ))
             .raw("</span> ");
@@ -235,9 +241,9 @@ fn list<F: Borrow<Finding>>(page: &mut Html, report: &Report, shown: &Shown<F>, 
         let finding = finding.borrow();
         let severity = finding.severity;
         page.put(format_args!("<li><span class=\"pill {}\">", severity_class(severity)))
-            .text(words::severity(severity, language))
+            .text(names::severity(severity, language))
             .raw("</span><b title=\"")
-            .text(words::rule(finding.rule, language))
+            .text(names::rule(finding.rule, language))
             .raw("\">")
             .text(finding.rule.as_str())
             .raw("</b><div><p>")
