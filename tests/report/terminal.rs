@@ -1,7 +1,11 @@
 //! The tables on a terminal.
 
+use std::borrow::Borrow;
+use std::cell::Cell;
+use std::rc::Rc;
+
 use scrip::audit::{Finding, Language, Rule};
-use scrip::report::{Colour, Format, Options};
+use scrip::report::{Colour, Format, Options, render};
 use unicode_width::UnicodeWidthStr;
 
 use super::{golden, options, print, sample};
@@ -33,6 +37,9 @@ fn the_terminal_report_is_the_golden_one_in_both_languages() {
         let text = print(&report, &findings, &options(Format::Table, *language));
         golden(&format!("audit.{language}.txt"), &text);
         assert!(!text.contains('\u{1b}'), "no colour unless told to");
+        for raw in ["_nano_usd", "_micros", "_bp ", "_time ", "_id ", "_ids ", "net_points"] {
+            assert!(!text.contains(raw), "{raw} has no name");
+        }
     }
 }
 
@@ -112,4 +119,35 @@ fn the_worst_findings_are_shown_and_the_rest_is_counted() {
     assert!(part.contains(&format!("\nFindings not shown: {}. ", findings.len() - 2)), "{part}");
     // A row that does not agree is not among those left out.
     assert!(text.lines().any(|line| line.ends_with("NOT OK") && !line.starts_with("Total")), "{text}");
+}
+
+/// A finding that is counted while somebody holds it.
+struct Counted(Finding, Rc<Cell<usize>>);
+
+impl Borrow<Finding> for Counted {
+    fn borrow(&self) -> &Finding {
+        &self.0
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.1.set(self.1.get() - 1);
+    }
+}
+
+#[test]
+fn however_many_findings_come_no_more_than_twice_those_shown_are_held() {
+    let (report, findings) = sample::small().audit();
+    for (format, most) in [(Format::Table, 101), (Format::Html, 101), (Format::Json, 1), (Format::Csv, 1)] {
+        let (held, peak) = (Rc::new(Cell::new(0)), Cell::new(0));
+        let many = findings.iter().cycle().take(10_000).map(|finding| {
+            held.set(held.get() + 1);
+            peak.set(peak.get().max(held.get()));
+            Counted(finding.clone(), Rc::clone(&held))
+        });
+        let options = Options { max_findings: 50, ..options(format, Language::English) };
+        render(&report, many, &options, &mut std::io::sink()).expect("written");
+        assert_eq!((peak.get(), held.get()), (most, 0), "{}", format.as_str());
+    }
 }

@@ -42,7 +42,7 @@ pub(super) fn bars(page: &mut Html, title: &str, bars: &[Bar]) {
     let part = |amount: i128| share(amount, span).saturating_mul(TRACK) / WHOLE;
     let zero = part(least.saturating_neg());
     let height = bars.len().saturating_mul(BAR_STEP);
-    open(page, title, i128::try_from(height).unwrap_or_default());
+    open(page, "group", title, i128::try_from(height).unwrap_or_default());
     for (at, bar) in bars.iter().enumerate() {
         let top = at.saturating_mul(BAR_STEP);
         let (text, rect) = (top.saturating_add(14), top.saturating_add(BAR_TOP));
@@ -107,7 +107,7 @@ pub(super) fn columns(page: &mut Html, title: &str, pairs: &[Pair], classes: [&s
     };
     // The amounts of the axis stand left of the chart, in the room that the style gives them.
     page.raw("<div class=\"plot\">");
-    open(page, title, ABOVE + PLOT + BELOW);
+    open(page, "img", title, ABOVE + PLOT + BELOW);
     for tick in down.saturating_neg()..=up {
         let amount = tick.saturating_mul(step);
         let at = y(amount);
@@ -150,8 +150,10 @@ pub(super) fn columns(page: &mut Html, title: &str, pairs: &[Pair], classes: [&s
     page.raw("</svg></div>\n");
 }
 
-fn open(page: &mut Html, title: &str, height: i128) {
-    page.put(format_args!("<svg role=\"img\" width=\"100%\" height=\"{height}\" aria-label=\"")).text(title);
+/// `role`: `group` where the texts in it tell everything, `img` where a table beside it does.
+fn open(page: &mut Html, role: &str, title: &str, height: i128) {
+    page.put(format_args!("<svg role=\"{role}\" width=\"100%\" height=\"{height}\" aria-label=\""))
+        .text(title);
     page.raw("\">\n");
 }
 

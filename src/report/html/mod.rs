@@ -190,9 +190,14 @@ fn line(page: &mut Html, cells: &[Cell], sheet: &Sheet) {
     page.raw("<tr>");
     for (cell, (_, side)) in cells.iter().zip(&sheet.columns) {
         page.raw("<td").raw(class(*side, cell.tone)).raw(">");
-        // A long name may break where its parts meet.
-        for (at, part) in cell.text.split('/').enumerate() {
-            page.raw(if at == 0 { "" } else { "/<wbr>" }).text(part);
+        if *side == Side::Right || cell.text.is_empty() {
+            page.text(&cell.text);
+        } else {
+            // A long name may break where its parts meet.
+            for (at, part) in cell.text.split('/').enumerate() {
+                page.raw(if at == 0 { "<span>" } else { "/<wbr>" }).text(part);
+            }
+            page.raw("</span>");
         }
         page.raw("</td>");
     }
