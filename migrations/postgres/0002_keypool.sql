@@ -95,7 +95,8 @@ CREATE TABLE scrip_leases (
     CHECK ((released_at IS NULL) = (outcome IS NULL))
 ) WITH (fillfactor = 85);
 CREATE UNIQUE INDEX scrip_leases_live ON scrip_leases (task_id) WHERE released_at IS NULL; -- a task has one at most
-CREATE INDEX scrip_leases_open ON scrip_leases (account_id) WHERE released_at IS NULL;     -- slots in use
+-- Slots in use. Its condition is no other index's: a plan made of an empty table cannot take another for it.
+CREATE INDEX scrip_leases_open ON scrip_leases (account_id) WHERE outcome IS NULL;
 CREATE INDEX scrip_leases_due ON scrip_leases (expires_at) WHERE released_at IS NULL;      -- the sweep
 
 -- Who changed which account, key or balance, and why: operators, and the pool itself. Append-only.

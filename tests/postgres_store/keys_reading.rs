@@ -11,13 +11,9 @@ use scrip::store::postgres::migrate;
 use scrip::store::rows::Usage;
 use scrip::store::{AccountRecord, LeaseRecord, Page, StoreError};
 
-use super::keys::{S, T, account, closed, key, lease, naming, read, rows, sealed, write};
-use super::support::postgres::{connect, shared};
+use super::pool::{S, T, account, closed, execute, key, lease, naming, read, rows, sealed, write};
+use super::support::postgres::shared;
 use super::*;
-
-async fn execute(url: &str, sql: &'static str) {
-    sqlx::raw_sql(sql).execute(&mut connect(url).await).await.unwrap();
-}
 
 fn out(cause: Cause, probe: Option<&str>) -> Option<Out> {
     Some(Out { cause, since: T, until: T.plus(S), probe: probe.map(text) })
@@ -78,7 +74,7 @@ async fn every_column_of_the_pool_reads_back_as_planned_inserted_or_updated() {
     let usage = Usage { workspace: text("团队 a"), in_flight: 1, committed_nano_usd: 40 };
     let check = async |workspace: &Workspace, account: &Account| {
         let record = AccountRecord { account: account.clone(), workspace: workspace.clone(), in_flight: 1 };
-        assert_eq!(reader.accounts(&[1, 2]).await.unwrap(), [record.clone()]);
+        assert_eq!(reader.accounts(&[1, 2]).await.unwrap(), std::slice::from_ref(&record));
         assert_eq!(reader.list_accounts(Page { before: None, limit: 9 }).await.unwrap(), [record]);
         let mut snapshot = reader.audit_snapshot().await.unwrap();
         for pool in [reader.key_pool().await.unwrap(), snapshot.key_pool().await.unwrap()] {
@@ -97,7 +93,7 @@ async fn every_column_of_the_pool_reads_back_as_planned_inserted_or_updated() {
 
     // All of it again, the other way round.
     let fresh = Workspace { balance_nano_usd: Some(7), ..Workspace::new(text("团队 a")) };
-    let plain = Account { create_time: account.create_time, ..super::keys::account(1, "团队 a") };
+    let plain = Account { create_time: account.create_time, ..super::pool::account(1, "团队 a") };
     let plan = keypool::Plan {
         workspaces: vec![(Change::Update, fresh.clone())],
         accounts: vec![(Change::Update, plain.clone())],
@@ -345,7 +341,7 @@ async fn an_account_from_before_the_key_pool_gets_a_workspace_of_its_own_and_sta
     assert_eq!(balances, [Some(5), None, Some(9)]);
     // Its key has an owner and no secret; the next account's id follows.
     let footprint = keypool::Footprint {
-        key_ids: super::keys::set(&["key-a"]),
+        key_ids: super::pool::set(&["key-a"]),
         new_accounts: 1,
         ..keypool::Footprint::default()
     };

@@ -5,7 +5,9 @@
 mod batches;
 mod keys;
 mod keys_reading;
+mod keys_writing;
 mod opening;
+mod pool;
 mod reading;
 mod statements;
 #[path = "../support/mod.rs"]

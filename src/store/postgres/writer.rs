@@ -6,10 +6,10 @@
 //! | resolving only: insert the batch id; its duplicate means the batch had committed | (1) |
 //! | lock and read the users | 1, none without users |
 //! | read tasks, then requests, and the batch's moment | 1 each, none for an empty set |
-//! | keys only: lock workspaces, read accounts and leases, and a later moment, as `keys_read` says | (3 or 4) |
+//! | with keys: lock workspaces, read accounts, leases and a later moment, as `keys_read` says | (3 or 4) |
 //! | decide; nothing to write: ROLLBACK | – |
 //! | write, in one statement; one more for new users, one more for changed tasks and attempts | 1 to 3 |
-//! | keys only: write as `keys_write` says; mostly one statement, which replaces the one above if only keys change | (1 to 5) |
+//! | with keys: write, as `keys_write` says; mostly one statement, and alone where only keys change | (1 to 5) |
 //! | COMMIT | 1 |
 //!
 //! While a transaction is open its connection belongs to the running batch alone: it comes back only after COMMIT or

@@ -11,7 +11,7 @@ SELECT
         FROM ts_fal_account AS b
         WHERE b.workspace = w.workspace AND b.state <> 'deleted'
     ) AS balance_nano_usd,
-    (SELECT count(*) FROM scrip_leases AS l WHERE l.account_id = a.id AND l.released_at IS NULL) AS in_flight
+    (SELECT count(*) FROM scrip_leases AS l WHERE l.account_id = a.id AND l.outcome IS NULL) AS in_flight
 FROM ts_fal_account AS a
 JOIN scrip_workspaces AS w ON w.workspace = a.workspace
 WHERE a.state <> 'deleted' AND ($1::bigint IS NULL OR a.id < $1::bigint)

@@ -13,9 +13,18 @@ WHERE w.workspace = ANY(ARRAY(
     FROM ts_fal_account AS a
     WHERE a.id = ANY($2::bigint[])
        OR a.id = ANY(ARRAY(
-           SELECT l.account_id
-           FROM scrip_leases AS l
-           WHERE l.lease_id = ANY($3::text[]) OR (l.task_id = ANY($4::text[]) AND l.released_at IS NULL)
+           SELECT l.account_id FROM scrip_leases AS l WHERE l.lease_id = ANY($3::text[])
+           UNION ALL
+           SELECT newest.account_id
+           FROM unnest($4::text[]) AS t (task_id)
+           CROSS JOIN LATERAL (
+               SELECT o.account_id, o.released_at
+               FROM scrip_leases AS o
+               WHERE o.task_id = t.task_id
+               ORDER BY o.fence DESC
+               LIMIT 1
+           ) AS newest
+           WHERE newest.released_at IS NULL
        ))
        OR a.id = ANY(ARRAY(
            SELECT k.account_id

@@ -15,11 +15,13 @@ SELECT
     k.purpose = 'lease' AND k.key_id = ANY(ARRAY(SELECT n.key_id FROM named AS n)) AS is_named
 FROM ts_fal_account AS a
 LEFT JOIN scrip_account_keys AS k ON k.account_id = a.id
-WHERE a.workspace = ANY($1::text[])
-   OR a.id = ANY($2::bigint[])
-   OR a.id = ANY(ARRAY(
-       SELECT o.account_id
-       FROM scrip_account_keys AS o
-       WHERE o.purpose = 'lease' AND o.key_id = ANY(ARRAY(SELECT n.key_id FROM named AS n))
-   ))
-ORDER BY a.id
+WHERE a.id = ANY(ARRAY(
+    SELECT n.id FROM unnest($2::bigint[]) AS n (id)
+    UNION ALL
+    SELECT o.id FROM ts_fal_account AS o WHERE o.workspace = ANY($1::text[])
+    UNION ALL
+    SELECT o.account_id
+    FROM scrip_account_keys AS o
+    WHERE o.purpose = 'lease' AND o.key_id = ANY(ARRAY(SELECT n.key_id FROM named AS n))
+))
+ORDER BY a.id, k.purpose, k.key_id

@@ -1,7 +1,8 @@
 -- What nearly every batch that touches keys writes: the batch id if the ledger's part did not, workspaces, accounts and
 -- leases that changed, new leases, lines of the audit log in their order. A new lease of a task whose old one is closed
 -- by the same batch comes in a second run: parts of one statement run in no fixed order, and a task has one open lease.
--- Answers how many rows were found, for a plan that misses one is a bug. A lease is closed once.
+-- Answers how many rows were found, for a plan that misses one is a bug. Only an open lease changes; this is not asked
+-- by IS NULL, or a plan made while few are open would read an index of all that ever are.
 WITH batch AS (
     INSERT INTO scrip_commits (id)
     SELECT n.id FROM unnest($1::uuid[]) AS n (id)
@@ -55,7 +56,7 @@ changed_leases AS (
     ) AS n (
         lease_id, expires_at, released_at, outcome
     )
-    WHERE l.lease_id = n.lease_id AND l.released_at IS NULL
+    WHERE l.lease_id = n.lease_id AND coalesce(l.outcome, '') = ''
     RETURNING l.lease_id
 ),
 new_leases AS (
