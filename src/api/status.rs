@@ -303,7 +303,9 @@ fn message(rejection: &Rejection) -> String {
             format!("lease {lease_id} has ended, by its time or by a release; select a key again")
         }
         Rejection::LeaseSuperseded(lease_id) => {
-            format!("the task of lease {lease_id} has been given a newer one: another runner has it now; stop")
+            format!(
+                "the task of lease {lease_id} has been given a newer one: another runner has it now; stop"
+            )
         }
         Rejection::AccountNotFound(account_id) => {
             format!("account {account_id} does not exist, or was deleted; ListAccounts shows what there is")
@@ -324,7 +326,9 @@ fn no_key(why: Why) -> &'static str {
     match why {
         Why::NoneEnabled => "no account is in rotation; add one with CreateAccount, or enable one",
         Why::NoneAllowed => "no account in rotation may run this model; see their allowed_apps",
-        Why::CoolingDown => "every account that may run this model is out for a while; retry after the given time",
+        Why::CoolingDown => {
+            "every account that may run this model is out for a while; retry after the given time"
+        }
         Why::AllBusy => {
             "every account that may run this model is busy; retry after the given time, or wait with max_wait"
         }

@@ -16,9 +16,9 @@ use super::pursuit::{Next, Outcomes, Pursuit};
 use super::queue::{Job, Receiver};
 use super::{EngineError, Options};
 use crate::clock::Ids;
+use crate::ledger;
 use crate::ledger::command::UNRESOLVED;
 use crate::ledger::{Micros, Rejection, Text, Work, decide};
-use crate::ledger;
 use crate::store::{Footprint, Plan, Reader, Run, Snapshot, Transacted, Writer};
 
 /// How often old batch ids are forgotten, and how many at once.

@@ -2,8 +2,8 @@
 
 use super::AccountId;
 use super::circuit::Circuit;
-use crate::ledger::{Micros, Text};
 use crate::ledger::text_enum::text_enum;
+use crate::ledger::{Micros, Text};
 
 text_enum! {
     /// Whether the operator lets an account be used.

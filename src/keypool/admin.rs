@@ -186,11 +186,7 @@ impl Pool<'_> {
     ///
     /// # Errors
     /// ACCOUNT_NOT_FOUND.
-    pub fn delete(
-        &mut self,
-        account_id: AccountId,
-        (actor, reason): (&str, &str),
-    ) -> Result<(), Rejection> {
+    pub fn delete(&mut self, account_id: AccountId, (actor, reason): (&str, &str)) -> Result<(), Rejection> {
         let before = self.existing(account_id)?;
         let gone = Account {
             status: AccountStatus::Deleted,

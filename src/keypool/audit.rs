@@ -38,9 +38,9 @@ impl Subject {
     /// The account it concerns.
     pub const fn account_id(&self) -> AccountId {
         match self {
-            Subject::Account(account_id) | Subject::Workspace(_, account_id) | Subject::Lease(_, account_id) => {
-                *account_id
-            }
+            Subject::Account(account_id)
+            | Subject::Workspace(_, account_id)
+            | Subject::Lease(_, account_id) => *account_id,
         }
     }
 }
@@ -74,9 +74,10 @@ pub struct AuditLine {
 impl AuditLine {
     /// The changes as they are stored: a JSON object of `[before, after]` by field.
     pub fn changes_json(&self) -> String {
-        let fields = self.changes.iter().map(|change| {
-            (change.field, serde_json::json!([change.before.as_str(), change.after.as_str()]))
-        });
+        let fields = self
+            .changes
+            .iter()
+            .map(|change| (change.field, serde_json::json!([change.before.as_str(), change.after.as_str()])));
         serde_json::Value::from_iter(fields).to_string()
     }
 }

@@ -168,8 +168,7 @@ impl Desk<'_> {
                 let account = self.pool.account(*account_id).ok_or_else(missing)?;
                 let workspace = Arc::clone(&account.workspace);
                 let told = (actor, "fal said so");
-                let heard =
-                    self.pool.hear_balance(&workspace, *account_id, Some(*balance_nano_usd), told);
+                let heard = self.pool.hear_balance(&workspace, *account_id, Some(*balance_nano_usd), told);
                 heard.map_err(|Unknown| missing())?;
                 Ok(Done::Nothing)
             }

@@ -92,8 +92,10 @@ impl<'a> Desk<'a> {
             return Rejection::SecretUnavailable {
                 key_id: Arc::clone(&account.key_id),
                 kek_id: kek_id.unwrap_or_default(),
-                why: Text::from("the stored key cannot be opened: start scrip with the key-encryption key it was \
-                                 sealed with, or store the key again"),
+                why: Text::from(
+                    "the stored key cannot be opened: start scrip with the key-encryption key it was \
+                                 sealed with, or store the key again",
+                ),
             };
         }
         Rejection::NoKeyAvailable { why: refusal.why, retry_after_micros: refusal.retry_after_micros }

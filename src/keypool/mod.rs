@@ -54,9 +54,9 @@ pub mod vitals;
 pub mod workspace;
 
 pub use account::{Account, AccountStatus, AllowList};
+pub use admin::{AccountChanges, NewAccount};
 pub use audit::{AuditLine, FieldChange, Subject};
 pub use blame::{Report, classify};
-pub use admin::{AccountChanges, NewAccount};
 pub use choice::{Ask, Choice, NoKey};
 pub use circuit::{Cause, Circuit, Gate, Health, Out};
 pub use command::{Command, Described, Done};

@@ -138,7 +138,8 @@ impl<'a> Checks<'a> {
             self.violation("http_status", "must be 100 to 599");
         }
         self.no_nul("error_message", &report.error_message);
-        for (field, value) in [("retry_after", report.retry_after_micros), ("latency", report.latency_micros)] {
+        for (field, value) in [("retry_after", report.retry_after_micros), ("latency", report.latency_micros)]
+        {
             if value.is_some_and(|micros| micros < 0) {
                 self.violation(field, "must be 0 or more");
             }

@@ -34,8 +34,8 @@ use crate::{keypool, ledger};
 pub use error::{Failure, StoreError, Transacted};
 pub use migration::MigrationReport;
 pub use rows::{
-    AccountRecord, AuditRecord, EntryQuery, FinancialQuery, FinancialTransaction, LeaseRecord, Page, PastBalance, PointsDetail,
-    PointsQuery, PoolRows, StoredEntry, TaskQuery, TaskRecord, UserCursor,
+    AccountRecord, AuditRecord, EntryQuery, FinancialQuery, FinancialTransaction, LeaseRecord, Page,
+    PastBalance, PointsDetail, PointsQuery, PoolRows, StoredEntry, TaskQuery, TaskRecord, UserCursor,
 };
 
 /// What a batch touches: the rows to lock and read before it can be decided.
@@ -223,10 +223,7 @@ pub trait Reader: Send + Sync + 'static {
     fn list_accounts(&self, page: Page) -> BoxFuture<'_, Result<Vec<AccountRecord>, StoreError>>;
 
     /// The leases of `lease_ids` that exist, in no order, each with its account's name and its key.
-    fn leases<'a>(
-        &'a self,
-        lease_ids: &'a [Text],
-    ) -> BoxFuture<'a, Result<Vec<LeaseRecord>, StoreError>>;
+    fn leases<'a>(&'a self, lease_ids: &'a [Text]) -> BoxFuture<'a, Result<Vec<LeaseRecord>, StoreError>>;
 
     /// Open leases whose time has passed by the clock that judges, longest overdue first.
     fn due_leases(&self, limit: u32) -> BoxFuture<'_, Result<Vec<Text>, StoreError>>;

@@ -68,8 +68,7 @@ pub(super) fn named(
     if lease_id.is_empty() {
         return Ok(None);
     }
-    let lease =
-        context.keys.named(lease_id).ok_or_else(|| Rejection::LeaseNotFound(Arc::clone(lease_id)))?;
+    let lease = context.keys.named(lease_id).ok_or_else(|| Rejection::LeaseNotFound(Arc::clone(lease_id)))?;
     if lease.task_id != *task_id {
         return Err(Rejection::field("lease_id", "is the lease of another task"));
     }

@@ -177,7 +177,12 @@ fn late(
     let before = task.clone();
     // An attempt that nobody has heard of may be on the bill.
     if !task.attempts.contains(&command.online_task_id) {
-        note_attempt(state, &mut task, &command.online_task_id, lease.map(|lease| (lease, &command.lease_id)));
+        note_attempt(
+            state,
+            &mut task,
+            &command.online_task_id,
+            lease.map(|lease| (lease, &command.lease_id)),
+        );
     }
     task.reported_cost_nano_usd = task.reported_cost_nano_usd.or(command.cost_nano_usd);
     if task.billable_units.is_none() {

@@ -15,8 +15,8 @@ use super::decode::{self, Columns};
 use super::error::{Trouble, within};
 use super::reader::Statement;
 use crate::keypool::Lease;
-use crate::store::PoolRows;
 use crate::ledger::{RequestRecord, User, UserId};
+use crate::store::PoolRows;
 
 /// How many points rows one statement looks through for orphans.
 const WINDOW: i64 = 20_000;
@@ -100,8 +100,12 @@ impl PostgresSnapshot {
 }
 
 impl AuditSnapshot for PostgresSnapshot {
-    fn leases<'a>(&'a mut self, _: (&'a str, i64), _: u32) -> BoxFuture<'a, Result<Vec<Lease>, StoreError>> { unimplemented!() }
-    fn key_pool(&mut self) -> BoxFuture<'_, Result<PoolRows, StoreError>> { unimplemented!() }
+    fn leases<'a>(&'a mut self, _: (&'a str, i64), _: u32) -> BoxFuture<'a, Result<Vec<Lease>, StoreError>> {
+        unimplemented!()
+    }
+    fn key_pool(&mut self) -> BoxFuture<'_, Result<PoolRows, StoreError>> {
+        unimplemented!()
+    }
 
     fn estimate(&mut self) -> BoxFuture<'_, Result<u64, StoreError>> {
         Box::pin(self.count())

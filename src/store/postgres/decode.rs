@@ -171,7 +171,11 @@ pub(super) fn request(row: &PgRow) -> Decoded<RequestRecord> {
         Some(refusal) => {
             Frozen::Refused(serde_json::from_str(refusal).map_err(|_| row.unknown("refusal", refusal))?)
         }
-        None => Frozen::Done { entries: row.range("entry_seq", "entry_count")?, late: row.get("late")?, lease_id: None },
+        None => Frozen::Done {
+            entries: row.range("entry_seq", "entry_count")?,
+            late: row.get("late")?,
+            lease_id: None,
+        },
     };
     Ok(RequestRecord {
         user_id: row.get("user_id")?,

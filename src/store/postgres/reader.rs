@@ -19,8 +19,8 @@ use super::decode::{self, Columns};
 use super::error::{Trouble, within};
 use super::time::Stamp;
 use crate::keypool::{AccountId, AccountKey};
-use crate::store::{AccountRecord, AuditRecord, LeaseRecord, PoolRows};
 use crate::ledger::{Entry, EntryRange, Micros, Text, User, UserId};
+use crate::store::{AccountRecord, AuditRecord, LeaseRecord, PoolRows};
 
 pub(super) type Statement<'q> = Query<'q, Postgres, PgArguments>;
 
@@ -129,13 +129,35 @@ impl PostgresReader {
 }
 
 impl Reader for PostgresReader {
-    fn key_pool(&self) -> BoxFuture<'_, Result<PoolRows, StoreError>> { unimplemented!() }
-    fn accounts<'a>(&'a self, _: &'a [AccountId]) -> BoxFuture<'a, Result<Vec<AccountRecord>, StoreError>> { unimplemented!() }
-    fn list_accounts(&self, _: Page) -> BoxFuture<'_, Result<Vec<AccountRecord>, StoreError>> { unimplemented!() }
-    fn leases<'a>(&'a self, _: &'a [Text]) -> BoxFuture<'a, Result<Vec<LeaseRecord>, StoreError>> { unimplemented!() }
-    fn due_leases(&self, _: u32) -> BoxFuture<'_, Result<Vec<Text>, StoreError>> { unimplemented!() }
-    fn sealed_keys<'a>(&'a self, _: (AccountId, &'a str, &'a str), _: u32) -> BoxFuture<'a, Result<Vec<AccountKey>, StoreError>> { unimplemented!() }
-    fn audit_log(&self, _: Option<AccountId>, _: Page) -> BoxFuture<'_, Result<Vec<AuditRecord>, StoreError>> { unimplemented!() }
+    fn key_pool(&self) -> BoxFuture<'_, Result<PoolRows, StoreError>> {
+        unimplemented!()
+    }
+    fn accounts<'a>(&'a self, _: &'a [AccountId]) -> BoxFuture<'a, Result<Vec<AccountRecord>, StoreError>> {
+        unimplemented!()
+    }
+    fn list_accounts(&self, _: Page) -> BoxFuture<'_, Result<Vec<AccountRecord>, StoreError>> {
+        unimplemented!()
+    }
+    fn leases<'a>(&'a self, _: &'a [Text]) -> BoxFuture<'a, Result<Vec<LeaseRecord>, StoreError>> {
+        unimplemented!()
+    }
+    fn due_leases(&self, _: u32) -> BoxFuture<'_, Result<Vec<Text>, StoreError>> {
+        unimplemented!()
+    }
+    fn sealed_keys<'a>(
+        &'a self,
+        _: (AccountId, &'a str, &'a str),
+        _: u32,
+    ) -> BoxFuture<'a, Result<Vec<AccountKey>, StoreError>> {
+        unimplemented!()
+    }
+    fn audit_log(
+        &self,
+        _: Option<AccountId>,
+        _: Page,
+    ) -> BoxFuture<'_, Result<Vec<AuditRecord>, StoreError>> {
+        unimplemented!()
+    }
 
     fn now(&self) -> BoxFuture<'_, Result<Micros, StoreError>> {
         const WHAT: &str = "reading the time";

@@ -207,7 +207,7 @@ fn a_second_request_id_for_what_was_done_is_a_replay_and_is_kept() {
     assert!(second.replayed);
     assert_eq!(
         bench.world.requests()[&(USER, text("r-2"))].frozen,
-        Frozen::Done { entries: second.earlier_entries, late: false }
+        Frozen::Done { entries: second.earlier_entries, late: false, lease_id: None }
     );
     let reused = Rejection::RequestIdReused { request_id: text("r-2"), field: "amount" };
     assert_eq!(bench.run_as("r-2", charge("new", 1)), Err(reused));
