@@ -46,7 +46,10 @@ async fn run(caller: usize, mut scrip: Clients) -> usize {
             match scrip.billing.charge(request.clone()).await {
                 Ok(charged) => break charged.into_inner().lease.unwrap(),
                 Err(status) => {
-                    assert_eq!((status.code(), &*reason(&status).0), (Code::ResourceExhausted, "NO_KEY_AVAILABLE"));
+                    assert_eq!(
+                        (status.code(), &*reason(&status).0),
+                        (Code::ResourceExhausted, "NO_KEY_AVAILABLE")
+                    );
                 }
             }
         };
@@ -58,7 +61,8 @@ async fn run(caller: usize, mut scrip: Clients) -> usize {
                 scrip.tasks.complete_task(done).await.unwrap();
             }
             1 => {
-                let failed = pb::FailTaskRequest { task_id, lease_id, http_status: 422, ..Default::default() };
+                let failed =
+                    pb::FailTaskRequest { task_id, lease_id, http_status: 422, ..Default::default() };
                 scrip.tasks.fail_task(failed).await.unwrap();
             }
             2 => {
@@ -139,7 +143,14 @@ async fn three_servers_on_one_database_never_exceed_a_workspaces_limit() {
     for (workspace, mut events) in events {
         events.sort_unstable();
         let mut open = 0;
-        let most = events.into_iter().map(|(_, step)| { open += step; open }).max().unwrap();
+        let most = events
+            .into_iter()
+            .map(|(_, step)| {
+                open += step;
+                open
+            })
+            .max()
+            .unwrap();
         assert!(most <= limits[workspace.as_str()], "{workspace} had {most} leases at once");
         busiest.insert(workspace, most);
     }

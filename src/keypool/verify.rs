@@ -185,11 +185,11 @@ mod tests {
             wrong(&leases, &accounts, &workspaces)
         };
         let one = |what, key: &str| vec![(what, key.to_owned())];
-        assert_eq!(named(&|leases, ..| leases[1].fence = 3), one("fence", "lease a-2"));
-        assert_eq!(named(&|leases, ..| leases[2].outcome = None), one("outcome", "lease b-1"));
-        assert_eq!(named(&|leases, ..| leases[2].expire_time = Micros(9)), one("expires_at", "lease b-1"));
+        assert_eq!(named(&|leases, _, _| leases[1].fence = 3), one("fence", "lease a-2"));
+        assert_eq!(named(&|leases, _, _| leases[2].outcome = None), one("outcome", "lease b-1"));
+        assert_eq!(named(&|leases, _, _| leases[2].expire_time = Micros(9)), one("expires_at", "lease b-1"));
         let reopen = |leases: &mut Vec<Lease>| leases[0] = lease("a", 1, None);
-        assert_eq!(named(&|leases, ..| reopen(leases)), one("released_at", "lease a-2"));
+        assert_eq!(named(&|leases, _, _| reopen(leases)), one("released_at", "lease a-2"));
         assert_eq!(named(&|_, accounts, _| accounts[0].use_cnt = 2), one("use_cnt", "account 1"));
         assert_eq!(named(&|_, accounts, _| accounts[0].error_cnt = 4), one("error_cnt", "account 1"));
         assert_eq!(named(&|_, accounts, _| accounts.clear()), one("row", "account 1"));

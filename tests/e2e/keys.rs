@@ -48,8 +48,11 @@ impl Scrip {
     }
 
     async fn try_select(&mut self, task_id: &str, runner_id: &str) -> Result<pb::SelectKeyResponse, Status> {
-        let request =
-            pb::SelectKeyRequest { task_id: task_id.into(), runner_id: runner_id.into(), ..Default::default() };
+        let request = pb::SelectKeyRequest {
+            task_id: task_id.into(),
+            runner_id: runner_id.into(),
+            ..Default::default()
+        };
         self.keys.select_key(request).await.map(tonic::Response::into_inner)
     }
 
@@ -72,7 +75,11 @@ impl Scrip {
     }
 }
 
-fn update(account_id: i64, paths: &[&str], change: impl FnOnce(&mut pb::UpdateAccountRequest)) -> pb::UpdateAccountRequest {
+fn update(
+    account_id: i64,
+    paths: &[&str],
+    change: impl FnOnce(&mut pb::UpdateAccountRequest),
+) -> pb::UpdateAccountRequest {
     let mut request = pb::UpdateAccountRequest {
         account: Some(pb::Account { account_id, ..Default::default() }),
         update_mask: Some(prost_types::FieldMask { paths: paths.iter().map(|&path| path.into()).collect() }),
@@ -102,7 +109,10 @@ async fn an_account_is_added_listed_changed_and_deleted_and_never_shows_its_secr
     let added = scrip.keys.create_account(request.clone()).await.unwrap().into_inner();
     let account = added.account.clone().unwrap();
     assert_eq!((account.name.as_str(), account.key_id.as_str()), ("主账号", "key-1"));
-    assert_eq!((account.status(), account.health()), (pb::AccountStatus::Enabled, pb::AccountHealth::Healthy));
+    assert_eq!(
+        (account.status(), account.health()),
+        (pb::AccountStatus::Enabled, pb::AccountHealth::Healthy)
+    );
     assert_eq!((account.weight, account.priority, account.max_concurrency), (100, 0, 3));
     assert!(account.has_billing_api_key && account.balance_nano_usd == Some(5_000_000_000));
     let again = scrip.keys.create_account(request.clone()).await.unwrap().into_inner();
@@ -144,11 +154,8 @@ async fn an_account_is_added_listed_changed_and_deleted_and_never_shows_its_secr
 
 async fn a_key_belongs_to_one_account_and_a_deleted_ones_key_brings_that_account_back(mut scrip: Scrip) {
     let first = scrip.account("a", 2).await;
-    let same = pb::CreateAccountRequest {
-        name: "b".into(),
-        api_key: "key-a:other".into(),
-        ..Default::default()
-    };
+    let same =
+        pb::CreateAccountRequest { name: "b".into(), api_key: "key-a:other".into(), ..Default::default() };
     let taken = refused(scrip.keys.create_account(same.clone()).await, Code::AlreadyExists, "ACCOUNT_EXISTS");
     assert_eq!(taken["key_id"], "key-a");
     let delete = pb::DeleteAccountRequest { account_id: first.account_id, ..Default::default() };
@@ -175,7 +182,8 @@ async fn a_charge_takes_its_key_in_the_same_commit_or_nothing_is_charged(mut scr
 
     let busy = scrip.billing.charge(with_key(charge(7, "other", 10))).await;
     assert_eq!(refused(busy, Code::ResourceExhausted, "NO_KEY_AVAILABLE")["why"], "all_busy");
-    let held = pb::AuthorizeRequest { select_key: Some(pb::KeySelection::default()), ..authorize(7, "held", 10) };
+    let held =
+        pb::AuthorizeRequest { select_key: Some(pb::KeySelection::default()), ..authorize(7, "held", 10) };
     refused(scrip.billing.authorize(held).await, Code::ResourceExhausted, "NO_KEY_AVAILABLE");
     // A broke user takes no slot, either.
     let broke = scrip.billing.charge(with_key(charge(7, "dear", 1_000))).await;
@@ -208,7 +216,8 @@ async fn a_replay_answers_the_lease_as_it_is_now_and_only_to_a_call_that_asks_fo
 async fn a_task_is_settled_with_its_lease_in_one_commit(mut scrip: Scrip) {
     scrip.with_points(7, 100).await;
     let account = scrip.account("a", 2).await.account_id;
-    let done = scrip.billing.charge(with_key(charge(7, "done", 10))).await.unwrap().into_inner().lease.unwrap();
+    let done =
+        scrip.billing.charge(with_key(charge(7, "done", 10))).await.unwrap().into_inner().lease.unwrap();
     let failed =
         scrip.billing.charge(with_key(charge(7, "failed", 10))).await.unwrap().into_inner().lease.unwrap();
     assert_eq!(scrip.account_now(account).await.in_flight, 2);
@@ -264,15 +273,13 @@ async fn a_runner_that_takes_a_task_over_outranks_the_one_before(mut scrip: Scri
         lease_id: lease.lease_id.clone(),
         ..Default::default()
     };
-    let late = refused(scrip.tasks.start_task(start(&first)).await, Code::FailedPrecondition, "LEASE_SUPERSEDED");
+    let late =
+        refused(scrip.tasks.start_task(start(&first)).await, Code::FailedPrecondition, "LEASE_SUPERSEDED");
     assert_eq!(late["lease_id"], first.lease_id);
     let renew = pb::RenewLeaseRequest { lease_id: first.lease_id.clone(), ttl: None };
     refused(scrip.keys.renew_lease(renew).await, Code::FailedPrecondition, "LEASE_SUPERSEDED");
-    let fail = pb::FailTaskRequest {
-        task_id: "job".into(),
-        lease_id: first.lease_id.clone(),
-        ..Default::default()
-    };
+    let fail =
+        pb::FailTaskRequest { task_id: "job".into(), lease_id: first.lease_id.clone(), ..Default::default() };
     refused(scrip.tasks.fail_task(fail).await, Code::FailedPrecondition, "LEASE_SUPERSEDED");
     scrip.tasks.start_task(start(&second)).await.unwrap();
     // It did end well, whoever says so.
@@ -329,7 +336,8 @@ async fn a_rate_limited_account_is_left_alone_and_a_callers_mistake_bans_nobody(
     for n in 0..12 {
         scrip.free_task(&format!("wrong-{n}")).await;
         let lease = scrip.select(&format!("wrong-{n}"), "r").await;
-        let report = pb::ReleaseKeyRequest { lease_id: lease.lease_id, http_status: 422, ..Default::default() };
+        let report =
+            pb::ReleaseKeyRequest { lease_id: lease.lease_id, http_status: 422, ..Default::default() };
         let released = scrip.keys.release_key(report).await.unwrap().into_inner();
         assert_eq!(released.account_health(), pb::AccountHealth::Healthy);
     }
@@ -351,7 +359,8 @@ async fn a_rate_limited_account_is_left_alone_and_a_callers_mistake_bans_nobody(
     assert_eq!(refused(cooling, Code::ResourceExhausted, "NO_KEY_AVAILABLE")["why"], "cooling_down");
     // An operator who knows better brings the probe forward.
     for status in [pb::AccountStatus::Disabled, pb::AccountStatus::Enabled] {
-        let change = update(account, &["status"], |request| request.account.as_mut().unwrap().set_status(status));
+        let change =
+            update(account, &["status"], |request| request.account.as_mut().unwrap().set_status(status));
         scrip.keys.update_account(change).await.unwrap();
     }
     let probe = scrip.select("next", "r").await;
@@ -405,7 +414,8 @@ async fn a_rotated_key_goes_to_new_leases_and_live_ones_keep_theirs(mut scrip: S
     let kept = scrip.billing.charge(old.clone()).await.unwrap().into_inner().lease.unwrap();
     assert_eq!(kept.api_key, format!("key-a:{SECRET}"));
     // A key that was replaced is no longer to be blamed on the account.
-    let refused_key = pb::ReleaseKeyRequest { lease_id: kept.lease_id, http_status: 401, ..Default::default() };
+    let refused_key =
+        pb::ReleaseKeyRequest { lease_id: kept.lease_id, http_status: 401, ..Default::default() };
     let health = scrip.keys.release_key(refused_key).await.unwrap().into_inner().account_health();
     assert_eq!(health, pb::AccountHealth::Healthy);
     let other = scrip.account("b", 2).await.account_id;
@@ -417,7 +427,8 @@ async fn a_rotated_key_goes_to_new_leases_and_live_ones_keep_theirs(mut scrip: S
 async fn an_account_that_drains_serves_only_the_task_that_runs_on_it(mut scrip: Scrip) {
     scrip.with_points(7, 100).await;
     let account = scrip.account("a", 5).await.account_id;
-    let lease = scrip.billing.charge(with_key(charge(7, "job", 1))).await.unwrap().into_inner().lease.unwrap();
+    let lease =
+        scrip.billing.charge(with_key(charge(7, "job", 1))).await.unwrap().into_inner().lease.unwrap();
     let start = pb::StartTaskRequest {
         task_id: "job".into(),
         online_task_id: "fal-1".into(),
@@ -453,7 +464,8 @@ async fn a_hold_lives_as_long_as_its_tasks_lease(mut scrip: Scrip) {
         let mut scrip = scrip.tasks.clone();
         async move {
             let request = pb::GetTaskRequest { task_id: "let go".into(), user_id: 0 };
-            scrip.get_task(request).await.unwrap().into_inner().task.unwrap().status() == pb::TaskStatus::Canceled
+            scrip.get_task(request).await.unwrap().into_inner().task.unwrap().status()
+                == pb::TaskStatus::Canceled
         }
     })
     .await;
@@ -484,7 +496,10 @@ async fn bad_input_is_refused_by_name_and_changes_nothing(mut scrip: Scrip) {
         refused_fields(scrip.keys.select_key(pb::SelectKeyRequest { ttl, ..select("job") }).await, &["ttl"]);
     }
     let max_wait = Some(prost_types::Duration { seconds: 61, nanos: 0 });
-    refused_fields(scrip.keys.select_key(pb::SelectKeyRequest { max_wait, ..select("job") }).await, &["max_wait"]);
+    refused_fields(
+        scrip.keys.select_key(pb::SelectKeyRequest { max_wait, ..select("job") }).await,
+        &["max_wait"],
+    );
     for lease_id in ["nobody's", "0198f3c2-6a01-7c55-9d2e-3b0c5f0e7a11"] {
         let renew = pb::RenewLeaseRequest { lease_id: lease_id.into(), ttl: None };
         refused(scrip.keys.renew_lease(renew).await, Code::NotFound, "LEASE_NOT_FOUND");
@@ -499,7 +514,8 @@ async fn bad_input_is_refused_by_name_and_changes_nothing(mut scrip: Scrip) {
     };
     refused_fields(scrip.keys.release_key(expired).await, &["outcome", "http_status"]);
     for api_key in ["", "no-colon-CANARY", "a b:CANARY", ":CANARY", "id:", "id:CANARY\n"] {
-        let request = pb::CreateAccountRequest { name: "x".into(), api_key: api_key.into(), ..Default::default() };
+        let request =
+            pb::CreateAccountRequest { name: "x".into(), api_key: api_key.into(), ..Default::default() };
         let answer = scrip.keys.create_account(request).await;
         assert!(!format!("{answer:?}").contains("CANARY"), "{answer:?}");
         refused_fields(answer, &["api_key"]);

@@ -6,7 +6,7 @@ use scrip::ledger::command::{
     Authorize, Capture, CompleteTask, ExpireHold, FailTask, Refund, StartTask, Void,
 };
 use scrip::ledger::{
-    Attempt, Change, Entry, EntryRange, Hash, Micros, Operation, Report, RequestRecord, TaskStatus, User,
+    Attempt, Change, Entry, EntryRange, Hash, Micros, Operation, RequestRecord, TaskStatus, User,
 };
 use scrip::store::rows::Range;
 use scrip::store::{
@@ -117,7 +117,7 @@ async fn history(writer: &mut dyn Writer) -> Model {
         error,
         no_refund: false,
         lease_id: text(""),
-        report: Report::default(),
+        report: Box::default(),
     };
     step(writer, m, &[work(Command::FailTask(fail), ""), hold("open", 30, Some(60_000_000))]).await;
     step(writer, m, &[hold("short", 20, Some(1))]).await;
