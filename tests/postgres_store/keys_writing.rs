@@ -1,10 +1,12 @@
 //! What a batch that touches the key pool writes, and what it costs.
 
 use scrip::keypool::{
-    Account, AccountId, AccountKey, AccountStatus, KeyWrite, Lease, Purpose, Reseal, Sealed, Workspace,
+    Account, AccountChanges, AccountId, AccountKey, AccountStatus, AllowList, Ask, Cause, Command, KeyWrite,
+    Lease, LeaseOutcome, NewAccount, NewKey, Peers, Pool, Purpose, Report, Reseal, Sealed, Settings,
+    Workspace,
 };
 use scrip::ledger::{Change, Frozen};
-use scrip::store::{Failure, StoreError};
+use scrip::store::{Failure, Page, StoreError};
 use scrip::{keypool, store};
 
 use super::pool::{
@@ -210,7 +212,11 @@ async fn what_the_ledger_says_of_leases_is_in_the_same_commit_and_reads_back() {
         key_id: text("key-1"),
         lease_id: text(""),
     };
-    let batch = [credit(1, 100, Purse::Points, "c"), charge(1, "t", 10), work(Command::StartTask(start), "")];
+    let batch = [
+        credit(1, 100, Purse::Points, "c"),
+        charge(1, "t", 10),
+        work(scrip::ledger::Command::StartTask(start), ""),
+    ];
     let footprint = store::Footprint { ledger: Footprint::of(&batch), keys: naming(&["a"]) };
     let mut requests = Vec::new();
     let mut deciding = |snapshot: store::Snapshot| {
@@ -241,6 +247,91 @@ async fn what_the_ledger_says_of_leases_is_in_the_same_commit_and_reads_back() {
     let stale = |snapshot: &mut Snapshot| assert_eq!(snapshot.requests, std::slice::from_ref(&record));
     let again = [credit(1, 100, Purse::Points, "c")];
     run_with(&mut *writer, batch_id(), Run::First, &again, stale).await.committed();
+}
+
+/// Has the pool itself decide a batch, and expects it to be committed.
+async fn decided<T: Send>(
+    writer: &mut dyn Writer,
+    footprint: keypool::Footprint,
+    act: impl Fn(&mut Pool<'_>) -> T + Send + Sync,
+) -> T {
+    let (settings, mut done) = (Settings::default(), None);
+    let decide = |snapshot: &keypool::Snapshot| {
+        let mut pool = Pool::new(snapshot.clone(), Peers::default(), &settings);
+        done = Some(act(&mut pool));
+        pool.into_plan()
+    };
+    let (ended, _) = transact(writer, footprint, decide).await;
+    assert!(matches!(ended, Transacted::Committed), "{ended:?}");
+    done.unwrap()
+}
+
+#[tokio::test]
+async fn what_the_pool_decides_in_the_life_of_an_account_is_what_is_stored() {
+    let Some((_, store)) = fresh().await else { return };
+    let (mut writer, reader) = (store.writer(), store.reader());
+    let w = &mut *writer;
+    let new = |key_id: &str| NewKey { key_id: text(key_id), sealed: sealed(key_id) };
+    let added = NewAccount {
+        name: text("one"),
+        key: new("k1"),
+        billing_key: Some(new("b1")),
+        workspace: text("a"),
+        max_concurrency: 3,
+        priority: 0,
+        weight: 100,
+        allowed_apps: AllowList::default(),
+        remark: text(""),
+        balance_nano_usd: Some(5),
+    };
+    let create = Command::Create(added.clone()).footprint();
+    let id = decided(w, create.clone(), |pool| pool.create(&added, "root").unwrap()).await;
+    let of_account =
+        || keypool::Footprint { accounts: [id].into(), tasks: set(&["t"]), ..Default::default() };
+    let ask = |lease_id: &str| Ask {
+        lease_id: text(lease_id),
+        app_name: text("app"),
+        task_id: text("t"),
+        // Another runner each time: it takes the task over.
+        runner_id: text(lease_id),
+        ttl_micros: None,
+        estimated_cost_nano_usd: 7,
+        user_id: 1,
+        running_on: None,
+        random: 0,
+    };
+    let take = |pool: &mut Pool<'_>, ask: &Ask| pool.take(ask, pool.choose(ask).unwrap()).unwrap();
+    decided(w, of_account(), |pool| take(pool, &ask("l1"))).await;
+    let named = |lease_id: &str| keypool::Footprint { leases: set(&[lease_id]), ..Default::default() };
+    let renewed = decided(w, named("l1"), |pool| pool.renew("l1", Some(3_600 * S)).unwrap()).await;
+    assert_eq!(reader.leases(&[text("l1")]).await.unwrap()[0].lease, *renewed);
+
+    // Its key is replaced while it is leased: the old one is kept for the lease, and erased with it.
+    let changes = AccountChanges { key: Some(new("k2")), ..AccountChanges::default() };
+    let key_ids = set(&["k2"]);
+    let footprint = keypool::Footprint { key_ids, ..of_account() };
+    decided(w, footprint, |pool| pool.update(id, &changes, ("root", "rotated")).unwrap()).await;
+    assert_eq!(reader.leases(&[text("l1")]).await.unwrap()[0].key, Some(sealed("k1")));
+    let second = decided(w, of_account(), |pool| take(pool, &ask("l2"))).await;
+    assert_eq!((second.fence, &*second.key_id), (2, "k2"));
+    let first = reader.leases(&[text("l1")]).await.unwrap().remove(0);
+    assert_eq!((first.lease.outcome, first.key), (Some(LeaseOutcome::RunnerCanceled), None));
+
+    // Its key is refused, it is deleted, and comes back as it was first added.
+    let refused = Report { http_status: Some(401), ..Report::default() };
+    decided(w, named("l2"), |pool| pool.release("l2", &refused, 0).unwrap()).await;
+    let record = reader.accounts(&[id]).await.unwrap().remove(0);
+    assert_eq!(record.account.key.out.as_ref().map(|out| out.cause), Some(Cause::AuthFailed));
+    assert_eq!((record.account.use_cnt, record.account.error_cnt, record.in_flight), (2, 1, 0));
+    decided(w, of_account(), |pool| pool.delete(id, ("root", "gone")).unwrap()).await;
+    assert_eq!(reader.accounts(&[id]).await.unwrap(), []);
+    assert_eq!(reader.sealed_keys((0, "", ""), 9).await.unwrap(), []);
+    assert_eq!(decided(w, create, |pool| pool.create(&added, "root").unwrap()).await, id);
+    let record = reader.accounts(&[id]).await.unwrap().remove(0);
+    assert_eq!((&*record.account.key_id, record.workspace.balance_nano_usd), ("k1", Some(5)));
+    assert_eq!(reader.sealed_keys((0, "", ""), 9).await.unwrap().len(), 2);
+    let log = reader.audit_log(Some(id), Page { before: None, limit: 99 }).await.unwrap();
+    assert!(log.len() >= 5 && log.last().is_some_and(|line| &*line.reason == "added"), "{log:?}");
 }
 
 #[tokio::test]
