@@ -19,6 +19,7 @@
 mod error;
 mod migration;
 pub mod postgres;
+pub mod reconcile;
 pub mod rows;
 pub mod sqlite;
 
@@ -104,6 +105,11 @@ pub trait Store: Send + Sync + 'static {
 
     /// The reader, shared by all.
     fn reader(&self) -> Arc<dyn Reader>;
+
+    /// Runs of reconciliation; `None` of a store that keeps none.
+    fn reconcile(&self) -> Option<Arc<dyn reconcile::ReconcileStore>> {
+        None
+    }
 
     /// What it is, for people and without secrets: `SQLite ./scrip.db` or `PostgreSQL 15.18 at db:5432/scrip`.
     fn describe(&self) -> String;

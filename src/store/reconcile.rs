@@ -1,0 +1,349 @@
+//! The door for reconciliation: runs, the evidence they gather, the rows they judge, and what they find.
+//!
+//! | phase of a run | what it asks of the store |
+//! |---|---|
+//! | begin | [`ReconcileStore::create_run`]; one process works at a time, by [`ReconcileStore::hold`] |
+//! | fetch | each page is stored with the place after it, in one commit: a crash loses at most a page |
+//! | judge | [`ReconcileStore::evidence`]: one snapshot of tasks, events and ledgers, each sorted as `audit` reads them |
+//! | keep | findings, rows of the report and planned costs, in chunks; a run taken up again clears them first |
+//! | apply | planned costs, chunk by chunk, into the one column that is reconciliation's |
+//!
+//! Upstream events are kept once, whoever fetched them and however often. A run judges those that its own or an earlier
+//! run brought: the same evidence gives the same findings, whatever fal tells later.
+
+use futures::future::BoxFuture;
+use uuid::Uuid;
+
+use super::StoreError;
+use crate::audit;
+use crate::keypool::AccountId;
+use crate::ledger::{Micros, Text, UserId};
+
+/// A run to be begun.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewRun {
+    /// The caller's idempotency key (user 0, method `start_reconciliation`); `None` if none was given.
+    pub request_id: Option<Text>,
+    /// Who asks.
+    pub actor: Text,
+    /// From when, inclusive.
+    pub start: Micros,
+    /// Until when, exclusive.
+    pub end: Micros,
+    /// The accounts it is about; empty for all.
+    pub account_ids: Vec<AccountId>,
+    /// The users it is about; empty for all.
+    pub user_ids: Vec<UserId>,
+    /// Whether billed costs are written to the tasks.
+    pub apply_costs: bool,
+    /// Thresholds, rates and time zone, as JSON: a run that is taken up again judges as it began.
+    pub settings: Text,
+    /// What a repeat under the `request_id` is compared by, as JSON of the fields above but `settings` and `actor`.
+    pub content: Text,
+}
+
+/// What came of beginning one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Begun {
+    /// A new run.
+    New(i64),
+    /// The same call began this one before.
+    Replay(i64),
+    /// The `request_id` was used for something else.
+    Reused,
+}
+
+/// How a run stands: `scrip_reconciliations.state`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RunState {
+    /// Not over yet.
+    Running,
+    /// Over, with all evidence.
+    Completed,
+    /// Over, with some of it missing.
+    Partial,
+    /// Given up.
+    Failed,
+}
+
+impl RunState {
+    /// The word stored.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            RunState::Running => "running",
+            RunState::Completed => "completed",
+            RunState::Partial => "partial",
+            RunState::Failed => "failed",
+        }
+    }
+
+    /// Reads a stored word.
+    pub fn parse(word: &str) -> Option<Self> {
+        [RunState::Running, RunState::Completed, RunState::Partial, RunState::Failed]
+            .into_iter()
+            .find(|state| state.as_str() == word)
+    }
+}
+
+/// A row of `scrip_reconciliations`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "what NewRun does not say is said here")]
+pub struct Run {
+    pub id: i64,
+    pub state: RunState,
+    pub start: Micros,
+    pub end: Micros,
+    pub account_ids: Vec<AccountId>,
+    pub user_ids: Vec<UserId>,
+    pub apply_costs: bool,
+    pub settings: Text,
+    pub actor: Text,
+    pub create_time: Micros,
+    /// When the evidence was complete: what was younger than the lag then is pending.
+    pub evidence_time: Option<Micros>,
+    pub complete_time: Option<Micros>,
+    /// Which phase it is in, in the words of the API: `fetching`, `matching`, `checking`, `applying`, `over`.
+    pub phase: Text,
+    /// How much of the phase is done, and of how much; 0 of 0 where that is not known.
+    pub done: i64,
+    pub total: i64,
+    /// Findings so far, by severity: high, medium, low.
+    pub findings: [i64; 3],
+    /// Planned costs, and how many were written.
+    pub cost_changes: i64,
+    pub costs_applied: i64,
+    /// What the report holds besides its rows: JSON; empty before it is judged.
+    pub summary: Text,
+    /// Why it was given up; empty otherwise.
+    pub error: Text,
+}
+
+/// What a run tells of itself as it goes on; `None` leaves what is stored.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[allow(missing_docs, reason = "each is the field of Run of that name")]
+pub struct RunChange {
+    pub state: Option<RunState>,
+    pub phase: Option<Text>,
+    pub done: Option<i64>,
+    pub total: Option<i64>,
+    pub findings: Option<[i64; 3]>,
+    pub cost_changes: Option<i64>,
+    pub costs_applied: Option<i64>,
+    pub summary: Option<Text>,
+    pub error: Option<Text>,
+    pub evidence_time: Option<Micros>,
+    /// Sets the moment it was over to the store's now.
+    pub is_over: bool,
+}
+
+/// How far one source of one account has been fetched: a row of `scrip_reconciliation_fetches`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FetchRow {
+    /// Through which account.
+    pub account_id: AccountId,
+    /// `billing_events`, `usage` or `balance`.
+    pub source: Text,
+    /// Where the next page is, as the fetcher wrote it; empty before the first and after the last.
+    pub position: Text,
+    /// Pages stored.
+    pub pages: i64,
+    /// Rows stored.
+    pub rows: i64,
+    /// `running`, `complete` or `failed`.
+    pub state: Text,
+    /// What it brought where that is no event: usage rows, or a balance, as JSON; empty otherwise.
+    pub result: Text,
+    /// Why it failed, as JSON for people and programs; empty otherwise.
+    pub error: Text,
+    /// The page that could not be read, as it came, cut; empty otherwise.
+    pub garbage: Vec<u8>,
+}
+
+/// One upstream event: a row of `scrip_billing_events`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EventRow {
+    /// The workspace it was billed to.
+    pub workspace: Text,
+    /// The account through which it was first fetched.
+    pub account_id: AccountId,
+    /// The request.
+    pub request_id: Text,
+    /// The model.
+    pub endpoint_id: Text,
+    /// fal's time of it.
+    pub time: Micros,
+    /// After discount, in nano-USD; `None` where fal does not say.
+    pub cost_nano_usd: Option<i64>,
+    /// In 10⁻⁹ units; `None` where fal does not say.
+    pub units_nano: Option<i64>,
+    /// The row as fal wrote it, canonical JSON: what tells two events of one request apart.
+    pub raw: Text,
+}
+
+/// Which findings to list.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FindingQuery {
+    /// Of which run.
+    pub run_id: i64,
+    /// Only of this rule.
+    pub rule: Option<Text>,
+    /// Only of this severity: `HIGH`, `MEDIUM`, `LOW`.
+    pub severity: Option<Text>,
+}
+
+/// A stored finding: gravest first, then by rule, then as they arose.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FindingRow {
+    /// Its number in the order above; unique in its run.
+    pub place: (i16, Text, i64),
+    /// As the audit found it.
+    pub finding: audit::Finding,
+}
+
+/// A row of a report: its layer, its number there, and itself as JSON.
+pub type ReportRow = (i16, i64, String);
+
+/// A planned cost that was, or was not, written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Applied {
+    /// The number of the last planned cost looked at; where fewer than the limit were left, there are no more.
+    pub after: i64,
+    /// Looked at.
+    pub seen: u32,
+    /// Written now: the others had the cost already, or another one than the plan knew.
+    pub written: u32,
+}
+
+/// Runs and what belongs to them. Writes queue behind the batches of the engine, in bounded chunks.
+pub trait ReconcileStore: Send + Sync + 'static {
+    /// Takes or extends the named lease for so many microseconds; false where another holder has it.
+    fn hold(&self, name: &'static str, holder: Uuid, micros: i64) -> BoxFuture<'_, Result<bool, StoreError>>;
+
+    /// Gives the named lease back, if it is this holder's.
+    fn let_go(&self, name: &'static str, holder: Uuid) -> BoxFuture<'_, Result<(), StoreError>>;
+
+    /// Begins a run.
+    fn create_run<'a>(&'a self, new: &'a NewRun) -> BoxFuture<'a, Result<Begun, StoreError>>;
+
+    /// One run.
+    fn run(&self, id: i64) -> BoxFuture<'_, Result<Option<Run>, StoreError>>;
+
+    /// Runs newest first.
+    fn list_runs(&self, page: super::Page) -> BoxFuture<'_, Result<Vec<Run>, StoreError>>;
+
+    /// Runs that are not over, oldest first.
+    fn unfinished_runs(&self) -> BoxFuture<'_, Result<Vec<Run>, StoreError>>;
+
+    /// Changes a run that is not over; false where it is.
+    fn update_run<'a>(&'a self, id: i64, change: &'a RunChange) -> BoxFuture<'a, Result<bool, StoreError>>;
+
+    /// How far a run has fetched.
+    fn fetches(&self, run_id: i64) -> BoxFuture<'_, Result<Vec<FetchRow>, StoreError>>;
+
+    /// Stores a page: its events, as far as they are new, and how far the fetch is, in one commit.
+    fn save_fetch<'a>(
+        &'a self,
+        run_id: i64,
+        fetch: &'a FetchRow,
+        events: &'a [EventRow],
+    ) -> BoxFuture<'a, Result<(), StoreError>>;
+
+    /// One snapshot of what a run judges. `events` are those of [`start`, `end`) of the workspaces named that this run
+    /// or an earlier one brought.
+    fn evidence<'a>(
+        &'a self,
+        run: &'a Run,
+        events_end: Micros,
+    ) -> BoxFuture<'a, Result<Box<dyn Evidence>, StoreError>>;
+
+    /// Forgets what a run found so far: it judges anew.
+    fn clear_results(&self, run_id: i64) -> BoxFuture<'_, Result<(), StoreError>>;
+
+    /// Adds findings, numbered from `first`.
+    fn add_findings<'a>(
+        &'a self,
+        run_id: i64,
+        first: i64,
+        findings: &'a [audit::Finding],
+    ) -> BoxFuture<'a, Result<(), StoreError>>;
+
+    /// Adds rows of the report: layer 1, 2 or 3, numbered from `first`, each as JSON.
+    fn add_rows<'a>(
+        &'a self,
+        run_id: i64,
+        layer: i16,
+        first: i64,
+        rows: &'a [String],
+    ) -> BoxFuture<'a, Result<(), StoreError>>;
+
+    /// Adds planned costs, numbered from `first`.
+    fn add_costs<'a>(
+        &'a self,
+        run_id: i64,
+        first: i64,
+        costs: &'a [audit::CostChange],
+    ) -> BoxFuture<'a, Result<(), StoreError>>;
+
+    /// Writes the next planned costs after `after` to their tasks, at most `limit`: where a task still has the cost the
+    /// plan started from, its billed cost alone changes, and the audit log says so once a chunk.
+    fn apply_costs(&self, run_id: i64, after: i64, limit: u32) -> BoxFuture<'_, Result<Applied, StoreError>>;
+
+    /// Findings, gravest first.
+    fn findings<'a>(
+        &'a self,
+        query: &'a FindingQuery,
+        after: Option<(i16, &'a str, i64)>,
+        limit: u32,
+    ) -> BoxFuture<'a, Result<Vec<FindingRow>, StoreError>>;
+
+    /// Rows of the report by (layer, number), after the place given.
+    fn rows(
+        &self,
+        run_id: i64,
+        after: (i16, i64),
+        limit: u32,
+    ) -> BoxFuture<'_, Result<Vec<ReportRow>, StoreError>>;
+}
+
+/// What a run judges, as of one moment, stream by stream, each in the order `audit` asks for. Each call answers the
+/// next rows, at most `limit`; an empty answer is the end.
+pub trait Evidence: Send {
+    /// Every account there is or was, with every key id it ever had, its workspace and its newest balance; `fetch`,
+    /// `selected` and `usage` are the run's to fill in.
+    fn accounts(&mut self) -> BoxFuture<'_, Result<Vec<audit::Account>, StoreError>>;
+
+    /// Tasks created in the period, and any other that an event names, by [`audit::Task::sort_key`], bytewise.
+    fn tasks(&mut self, limit: u32) -> BoxFuture<'_, Result<Vec<audit::Task>, StoreError>>;
+
+    /// Events by request id, bytewise. One whose cost fal does not say is left out, and counted.
+    fn events(&mut self, limit: u32) -> BoxFuture<'_, Result<Vec<audit::Event>, StoreError>>;
+
+    /// How many events had no cost.
+    fn unpriced(&mut self) -> BoxFuture<'_, Result<u64, StoreError>>;
+
+    /// What the ledgers say of the tasks created in the period, by user.
+    fn user_tasks(&mut self, limit: u32) -> BoxFuture<'_, Result<Vec<audit::UserTasks>, StoreError>>;
+
+    /// What the ledgers say of each quarter of an hour from `start` to `end` (time zones differ by whole quarters), by
+    /// user and time; the day is the caller's to tell.
+    fn user_quarters(
+        &mut self,
+        range: (Micros, Micros),
+        limit: u32,
+    ) -> BoxFuture<'_, Result<Vec<Quarter>, StoreError>>;
+
+    /// How many tasks and events there are, roughly: for a progress bar.
+    fn estimate(&mut self) -> BoxFuture<'_, Result<u64, StoreError>>;
+}
+
+/// What a user's ledger says of a quarter of an hour, in points of both purses, as positive numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "as audit::UserDay")]
+pub struct Quarter {
+    pub user_id: UserId,
+    /// When it begins.
+    pub start: Micros,
+    pub consumed: i64,
+    pub refunded: i64,
+    pub credited: i64,
+}
