@@ -258,10 +258,10 @@ mod tests {
     fn a_row_has_the_names_of_the_api() {
         let record = record();
         let row = serde_json::to_value(Shown::record(&record, NOW).row()).unwrap();
-        for (name, value) in [("account_id", 7.into()), ("health", "healthy".into()), ("in_flight", 3.into())]
-        {
-            assert_eq!(row[name], serde_json::Value::from(value), "{name}");
-        }
+        assert_eq!(
+            (&row["account_id"], &row["in_flight"], &row["health"]),
+            (&7.into(), &3.into(), &"healthy".into())
+        );
         assert!(row["cooldown_until_time"].is_null() && row["balance_nano_usd"].is_null());
     }
 
