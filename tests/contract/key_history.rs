@@ -11,7 +11,7 @@ use scrip::ledger::{KeySelection, LeaseOutcome, Micros, Purse, Report, Text};
 
 use crate::bench::{Bench, START, audit_log, secrets};
 use crate::commands::{
-    AsCommand, authorize, charge, complete, credit, expire, fail, note, one, select, selection, start, text,
+    AsCommand, charge, complete, credit, expire, fail, note, one, select, selection, start, text,
 };
 use crate::keyed::{Answer, Item, Judge};
 use crate::keys::{key, new_account};
@@ -297,7 +297,6 @@ impl Script {
                 Authorize {
                     charge,
                     ttl_micros: Some(self.chance.below(60) * S + 1),
-                    ..authorize(&task_id, 1)
                 }
                 .command()
             }

@@ -331,6 +331,8 @@ async fn tampered(bench: &mut Bench, tamper: fn(&mut Plan)) -> Transacted {
     bench.writer.transact(batch_id(), Run::First, &Footprint::default(), &mut judge).await
 }
 
+type Broken = (&'static str, fn(&mut Plan));
+
 fn change_lease(plan: &mut Plan, change: impl Fn(&mut Lease)) {
     change(Arc::make_mut(&mut plan.keys.leases[0].1));
 }
@@ -340,7 +342,7 @@ pub(crate) async fn the_tables_refuse_what_no_plan_of_keys_may_write(bench: &mut
     create(bench, new_account("key-2", 1)).await;
     leased(bench, "t").await;
     let before = bench.stored().await;
-    let broken: [(&str, fn(&mut Plan)); 9] = [
+    let broken: [Broken; 9] = [
         ("one live lease a task", |_| {}),
         ("a fence is given once", |plan| {
             change_lease(plan, |lease| {
@@ -538,7 +540,7 @@ pub(crate) async fn due_leases_are_the_open_ones_whose_time_has_passed(bench: &m
     assert_eq!(bench.reader.due_leases(1).await.expect("leases"), [text("sooner")]);
     let lease_ids = vec![text("sooner"), text("later")];
     assert_eq!(bench.administer("", Command::Expire { lease_ids }).await, Ok(Done::Expired(2)));
-    assert_eq!(bench.reader.due_leases(10).await.expect("leases"), [text(""); 0]);
+    assert!(bench.reader.due_leases(10).await.expect("leases").is_empty());
     assert_eq!(stored(bench, "later").await.outcome, Some(LeaseOutcome::Expired));
 }
 
