@@ -75,6 +75,7 @@ impl Leased {
                     name: Arc::clone(&name),
                     workspace: Arc::clone(&name),
                     key_id: Arc::clone(&name),
+                    billing_key_id: None,
                     status: AccountStatus::Enabled,
                     max_concurrency: account.limit,
                     priority: 0,
@@ -83,6 +84,8 @@ impl Leased {
                     remark: "".into(),
                     use_cnt: 0,
                     error_cnt: 0,
+                    create_time: Micros(0),
+                    update_time: Micros(0),
                     key: Circuit::default(),
                 },
                 workspace: Workspace { balance_nano_usd: Some(balance), ..Workspace::new(name) },
@@ -110,6 +113,7 @@ impl Leased {
             lease_id: self.leases.to_string().into(),
             app_name: Arc::clone(&self.app),
             task_id: job.id.to_string().into(),
+            user_id: 1,
             runner_id: Arc::clone(&self.runner),
             ttl_micros: Some(self.ttl),
             estimated_cost_nano_usd: 1,
@@ -126,16 +130,17 @@ impl Leased {
             workspaces: rows().map(|row| row.workspace.clone()).collect(),
             accounts: rows().map(|row| row.account.clone()).collect(),
             leases: rows().flat_map(|row| row.open.iter()).chain(named).cloned().collect(),
+            ..Snapshot::default()
         }
     }
 
     fn commit(&mut self, plan: Plan) {
-        for workspace in plan.workspaces {
+        for (_, workspace) in plan.workspaces {
             // A row is found by the number in its workspace's name.
             let number = workspace.workspace.trim_start_matches("ws-").parse::<usize>();
             self.rows[number.expect("named by new") - 1].workspace = workspace;
         }
-        for account in plan.accounts {
+        for (_, account) in plan.accounts {
             let index = (account.account_id - 1) as usize;
             self.rows[index].account = account;
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::audit::{FieldChange, Subject, changes};
 use super::circuit::Circuit;
 use super::pool::{Pool, Unknown};
-use super::secret::{AccountKey, KeyWrite, NewKey, Purpose, Reseal};
+use super::secret::{AccountKey, NewKey, Purpose, Reseal};
 use super::verdict::moved;
 use super::{Account, AccountId, AccountStatus, AllowList};
 use crate::ledger::{Rejection, Text};
@@ -208,8 +208,9 @@ impl Pool<'_> {
         let subject = Subject::Account(reseal.account_id);
         let fields = changes([("kek_id", reseal.before.kek_id.to_string(), reseal.after.kek_id.to_string())]);
         let reason = format!("sealed the {} key {} anew", reseal.purpose, reseal.key_id);
-        self.note(actor, subject, reason, fields);
-        self.reseal(KeyWrite::Reseal(reseal.clone()));
+        if self.reseal(reseal) {
+            self.note(actor, subject, reason, fields);
+        }
     }
 
     /// Replaces what an operator may set of an account; counters and health stay the pool's own.

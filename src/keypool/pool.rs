@@ -13,7 +13,7 @@ use super::choice::{Ask, Choice};
 use super::desk::Observed;
 use super::guard::Peers;
 use super::lease::{Lease, LeaseOutcome};
-use super::secret::{AccountKey, KeyWrite, Purpose};
+use super::secret::{AccountKey, KeyWrite, Purpose, Reseal};
 use super::settings::Settings;
 use super::workspace::{Workspace, limit_of};
 use super::{Account, AccountId, Health};
@@ -121,7 +121,8 @@ pub struct Pool<'a> {
     leases: BTreeMap<Text, Row<Arc<Lease>>>,
     newest: BTreeMap<Text, Text>,
     keys: BTreeMap<(AccountId, Purpose, Text), Row<AccountKey>>,
-    reseals: Vec<KeyWrite>,
+    /// One a row: the first that was asked for.
+    reseals: BTreeMap<(AccountId, Purpose, Text), Reseal>,
     key_owners: BTreeMap<Text, AccountId>,
     fresh_ids: VecDeque<AccountId>,
     /// Accounts whose key cannot be opened here: nobody is given them.
@@ -149,7 +150,7 @@ impl<'a> Pool<'a> {
                 .into_iter()
                 .map(|key| ((key.account_id, key.purpose, Text::clone(&key.key_id)), stored(key)))
                 .collect(),
-            reseals: Vec::new(),
+            reseals: BTreeMap::new(),
             key_owners: snapshot.key_owners.into_iter().collect(),
             fresh_ids: snapshot.fresh_ids.into(),
             unreadable: BTreeSet::new(),
@@ -186,7 +187,7 @@ impl<'a> Pool<'a> {
             workspaces: workspaces.filter_map(|shared| Some((shared.change?, shared.row))).collect(),
             accounts: changed(self.accounts.into_values()),
             leases: changed(self.leases.into_values()),
-            keys: keys.chain(self.reseals).collect(),
+            keys: keys.chain(self.reseals.into_values().map(KeyWrite::Reseal)).collect(),
             audit: self.audit,
         }
     }
@@ -471,8 +472,14 @@ impl<'a> Pool<'a> {
         })
     }
 
-    pub(super) fn reseal(&mut self, write: KeyWrite) {
-        self.reseals.push(write);
+    /// Answers whether it is to be written: of several for one key only the first is.
+    pub(super) fn reseal(&mut self, reseal: &Reseal) -> bool {
+        let name = (reseal.account_id, reseal.purpose, Arc::clone(&reseal.key_id));
+        let is_first = !self.reseals.contains_key(&name);
+        if is_first {
+            self.reseals.insert(name, reseal.clone());
+        }
+        is_first
     }
 
     /// Adds a workspace, unless it is among the rows.
