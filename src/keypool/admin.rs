@@ -48,6 +48,7 @@ impl NewAccount {
 pub struct AccountChanges {
     pub name: Option<Text>,
     pub status: Option<AccountStatus>,
+    /// Not empty: see `engine::Handle::keys`.
     pub workspace: Option<Text>,
     pub max_concurrency: Option<u32>,
     pub priority: Option<i32>,
@@ -137,10 +138,7 @@ impl Pool<'_> {
             return Err(Rejection::AccountExists { key_id: Arc::clone(&key.key_id) });
         }
         let keep = |changed: &Option<Text>, kept: &Text| changed.as_ref().unwrap_or(kept).clone();
-        let workspace = match &changes.workspace {
-            Some(told) if told.is_empty() => Arc::clone(&before.key_id),
-            told => keep(told, &before.workspace),
-        };
+        let workspace = keep(&changes.workspace, &before.workspace);
         let wanted = Account {
             name: keep(&changes.name, &before.name),
             status: changes.status.unwrap_or(before.status),

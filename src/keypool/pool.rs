@@ -28,8 +28,8 @@ pub struct Snapshot {
     pub workspaces: Vec<Workspace>,
     /// All accounts of these workspaces.
     pub accounts: Vec<Account>,
-    /// All open leases of these workspaces; the newest lease of each task that a selection names; and each lease that
-    /// is named, whose workspace is then among those locked.
+    /// All open leases of these workspaces; the newest lease of each task that a selection names; each lease that is
+    /// named, whose workspace is then among those locked, and the newest of its task.
     pub leases: Vec<Arc<Lease>>,
     /// All keys that these accounts have or had.
     pub keys: Vec<AccountKey>,

@@ -287,18 +287,14 @@ impl Script {
                 self.tasks += 1;
                 let task_id = format!("task-{}-{}", self.seed, self.tasks);
                 let charge = Charge {
-                    select_key: self.chance.is(80).then(|| self.selection()),
+                    select_key: self.chance.is(80).then(|| Box::new(self.selection())),
                     ..charge(&task_id, self.chance.below(5))
                 };
                 if self.chance.is(60) {
                     return charge.command();
                 }
                 let charge = Charge { amount: charge.amount + 1, ..charge };
-                Authorize {
-                    charge,
-                    ttl_micros: Some(self.chance.below(60) * S + 1),
-                }
-                .command()
+                Authorize { charge, ttl_micros: Some(self.chance.below(60) * S + 1) }.command()
             }
             4..=6 => SelectKey { selection: self.selection(), ..select(&self.task(), "", "") }.command(),
             7..=9 => {
@@ -313,7 +309,7 @@ impl Script {
             }
             11 => {
                 let (lease_id, task_id) = self.run();
-                FailTask { lease_id, report: self.report(), ..fail(&task_id) }.command()
+                FailTask { lease_id, report: Box::new(self.report()), ..fail(&task_id) }.command()
             }
             12 => expire(&self.task()).command(),
             _ => note(&self.task(), &format!("late-{}", self.chance.below(3)), "key-n", &self.lease())
