@@ -179,7 +179,8 @@ mod tests {
 
     #[test]
     fn every_row_changed_by_hand_is_named() {
-        let named = |change: &dyn Fn(&mut Vec<Lease>, &mut Vec<Account>, &mut Vec<Workspace>)| {
+        type Change<'a> = &'a dyn Fn(&mut Vec<Lease>, &mut Vec<Account>, &mut Vec<Workspace>);
+        let named = |change: Change<'_>| {
             let (mut leases, mut accounts, mut workspaces) = sound();
             change(&mut leases, &mut accounts, &mut workspaces);
             wrong(&leases, &accounts, &workspaces)
