@@ -294,11 +294,7 @@ impl Script {
                     return charge.command();
                 }
                 let charge = Charge { amount: charge.amount + 1, ..charge };
-                Authorize {
-                    charge,
-                    ttl_micros: Some(self.chance.below(60) * S + 1),
-                }
-                .command()
+                Authorize { charge, ttl_micros: Some(self.chance.below(60) * S + 1) }.command()
             }
             4..=6 => SelectKey { selection: self.selection(), ..select(&self.task(), "", "") }.command(),
             7..=9 => {
