@@ -87,12 +87,17 @@ struct Entry {
     workspace: u32,
     /// Its place in `groups`.
     group: u32,
+    /// The next account of its workspace, in a ring: by its index in the view.
+    sibling: u32,
     enabled: bool,
     gate: Gate,
-    has_slot: bool,
+    /// The slots it may use now.
+    slots: u32,
     in_flight: u32,
     /// Utilisation and what speaks against it, without the job's cost.
     load: u32,
+    /// What one more lease adds to the load.
+    step: u32,
     credit_nano_usd: Option<i64>,
 }
 
@@ -100,7 +105,7 @@ impl Entry {
     /// Its shelf. A due probe goes first: an account comes back only by a job that tries it.
     fn shelf(&self) -> u8 {
         match self.gate {
-            _ if !self.enabled || !self.has_slot => OUT,
+            _ if !self.enabled || self.in_flight >= self.slots => OUT,
             Gate::Due => DUE,
             Gate::Free => shelf_of(self.load),
             Gate::Probing | Gate::Shut(_) => OUT,
@@ -175,6 +180,7 @@ impl View {
             }
         }
         self.entries.sort_by_key(|entry| entry.account_id);
+        self.link_siblings();
         let shelves: Vec<_> = self.entries.iter().map(|entry| (entry.group, entry.shelf())).collect();
         self.shelves.build(shelves.into_iter(), self.groups.len());
     }
@@ -186,13 +192,40 @@ impl View {
             let Some(index) = self.index_of(account.account_id) else { continue };
             let heard = self.entry_of(account, seen, now);
             let Some(entry) = self.entries.get_mut(index) else { continue };
-            *entry = Entry { workspace: entry.workspace, group: entry.group, ..heard };
-            let (shelf, workspace) = (entry.shelf(), entry.workspace);
+            let (workspace, group, sibling) = (entry.workspace, entry.group, entry.sibling);
+            *entry = Entry { workspace, group, sibling, ..heard };
+            let shelf = entry.shelf();
             self.shelves.put(u32::try_from(index).unwrap_or(u32::MAX), shelf);
             if let Some(peer) = self.peers.get_mut(workspace as usize) {
                 peer.last_failure = seen.workspace.vitals.last_failure;
                 peer.last_success = seen.workspace.vitals.last_success;
             }
+        }
+    }
+
+    /// Counts a lease that is likely to be taken on this account, as that of a proposal just made: proposals of one
+    /// batch, before any of them is decided, then spread over the pool. The other accounts of its workspace share the
+    /// slots, so that it is seen on them as well. Nothing takes it back but the next [`View::observe`] of the
+    /// workspace or refresh, at most a second later, and neither knows of what is still expected. No allocation.
+    pub fn expect(&mut self, account_id: AccountId) {
+        let Some(first) = self.index_of(account_id) else { return };
+        let is_probe = self.entries.get(first).is_some_and(|entry| entry.gate == Gate::Due);
+        let mut index = first;
+        // A ring has at most as many links as the view has accounts.
+        for _ in 0..self.entries.len() {
+            let Some(entry) = self.entries.get_mut(index) else { return };
+            entry.in_flight = entry.in_flight.saturating_add(1);
+            entry.load = entry.load.saturating_add(entry.step);
+            // Whether key or workspace is to be tried is not kept: a sibling that waits for its own probe waits on.
+            if is_probe && entry.gate == Gate::Due {
+                entry.gate = Gate::Probing;
+            }
+            let (shelf, sibling) = (entry.shelf(), entry.sibling as usize);
+            self.shelves.put(u32::try_from(index).unwrap_or(u32::MAX), shelf);
+            if sibling == first {
+                return;
+            }
+            index = sibling;
         }
     }
 
@@ -239,6 +272,23 @@ impl View {
         self.entries.binary_search_by_key(&account_id, |entry| entry.account_id).ok()
     }
 
+    /// Links the accounts of each workspace in a ring.
+    fn link_siblings(&mut self) {
+        let mut newest: Vec<Option<u32>> = vec![None; self.peers.len()];
+        for index in 0..self.entries.len() {
+            let Some(workspace) = self.entries.get(index).map(|entry| entry.workspace as usize) else {
+                return;
+            };
+            let own = u32::try_from(index).unwrap_or(u32::MAX);
+            let before = newest.get_mut(workspace).and_then(|newest| newest.replace(own));
+            let before = before.and_then(|before| self.entries.get_mut(before as usize));
+            let next = before.map_or(own, |before| std::mem::replace(&mut before.sibling, own));
+            if let Some(entry) = self.entries.get_mut(index) {
+                entry.sibling = next;
+            }
+        }
+    }
+
     /// What the view keeps of an account; its places are the caller's to say.
     fn entry_of(&self, account: &Account, seen: &Seen<'_>, now: Micros) -> Entry {
         let (row, settings) = (seen.workspace, &self.settings);
@@ -250,11 +300,13 @@ impl View {
             account_id: account.account_id,
             workspace: 0,
             group: 0,
+            sibling: 0,
             enabled: account.status == AccountStatus::Enabled,
             gate: gate(account, row, now),
-            has_slot: seen.in_flight < slots(account, row, limit, now, settings),
+            slots: slots(account, row, limit, now, settings),
             in_flight: seen.in_flight,
             load: busy.saturating_add(penalty(&known, 0)),
+            step: utilisation(seen.in_flight.saturating_add(1), limit, account.weight).saturating_sub(busy),
             credit_nano_usd: known.credit_nano_usd,
         }
     }

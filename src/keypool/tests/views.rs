@@ -1,7 +1,7 @@
 //! The cached view.
 
 use super::*;
-use crate::keypool::view::SMALL_POOL;
+use crate::keypool::view::{MOST_CANDIDATES, SMALL_POOL};
 use crate::keypool::{AccountStatus, AllowList, Seen, View, Why, Workspace};
 
 const NOW: Micros = Micros(1_760_000_000_000_000);
@@ -54,6 +54,61 @@ fn a_view_fills_a_small_and_a_large_pool_evenly_and_to_the_last_slot() {
         observe(&mut view, &world, 2, in_flight[2] - 1);
         assert_eq!(view.propose(APP, 0, 1).accounts().collect::<Vec<_>>(), [2]);
     }
+}
+
+#[test]
+fn many_proposals_of_one_batch_spread_over_the_pool() {
+    for size in [3, SMALL_POOL as AccountId, 500] {
+        let world = pool_of(size);
+        let mut view = view_of(&world);
+        let mut expected = vec![0_u32; size as usize + 1];
+        let slots: u32 = world.accounts.values().map(|account| account.max_concurrency).sum();
+        for lease in 0..slots {
+            let best = view.propose(APP, 0, lease.into()).accounts().next().expect("a slot is left");
+            view.expect(best);
+            expected[best as usize] += 1;
+            if lease == slots / 2 {
+                for account in world.accounts.values() {
+                    let used = f64::from(expected[account.account_id as usize]);
+                    let exact = f64::from(account.max_concurrency) / 2.0;
+                    assert!((used - exact).abs() <= 1.3, "{used} of {}", account.max_concurrency);
+                }
+            }
+        }
+        assert!(view.propose(APP, 0, 1).is_empty());
+        observe(&mut view, &world, 2, 0);
+        assert_eq!(view.propose(APP, 0, 1).accounts().collect::<Vec<_>>(), [2], "what is observed holds");
+        world.refresh(&mut view, NOW);
+        assert_eq!(view.propose(APP, 0, 1).accounts().count(), MOST_CANDIDATES.min(size as usize));
+    }
+}
+
+#[test]
+fn what_is_expected_of_an_account_is_expected_of_its_whole_workspace() {
+    let mut world = World::default();
+    for id in [1, 2, 3, 5] {
+        world.add(Account { workspace: "shared".into(), ..account(id, 2) });
+    }
+    world.add(account(4, 2));
+    let mut view = view_of(&world);
+    let found = |view: &View| view.propose(APP, 0, 7).accounts().collect::<Vec<_>>();
+    view.expect(3);
+    assert_eq!(found(&view)[0], 4);
+    view.expect(5);
+    assert_eq!(found(&view), [4]);
+    view.expect(99);
+    assert_eq!(found(&view), [4], "an account the view does not know changes nothing");
+}
+
+#[test]
+fn a_due_probe_is_expected_once() {
+    let mut world = pool_of(200);
+    let out = keypool::Out { cause: Cause::RateLimited, since: NOW, until: NOW, probe: None };
+    world.workspaces.get_mut("ws-7").unwrap().circuit.out = Some(out);
+    let mut view = view_of(&world);
+    assert_eq!(view.propose(APP, 0, 1).accounts().next(), Some(7));
+    view.expect(7);
+    assert!((0..500).all(|random| view.propose(APP, 0, random).accounts().all(|id| id != 7)));
 }
 
 #[test]
