@@ -25,9 +25,32 @@ pub struct Measures {
     /// Slots taken by runners that were dead, times how long.
     pub leaked_slot_micros: i64,
     pub jain_sum: f64,
+    /// What the index would have been, had the same number of jobs been placed anew.
+    pub even_sum: f64,
     pub jain_samples: u64,
     /// Of each account that the fault hit: when it first failed, went out, and was given again after its end.
     pub hit: Vec<Hit>,
+}
+
+/// Jain's index of fairness over in flight ÷ limit: (Σ x)² ÷ (n Σ x²).
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Jain {
+    sum: f64,
+    squares: f64,
+}
+
+impl Jain {
+    /// An account's jobs change.
+    pub fn change(&mut self, limit: u32, from: u32, to: u32) {
+        let share = |jobs: u32| f64::from(jobs) / f64::from(limit);
+        self.sum += share(to) - share(from);
+        self.squares += share(to).powi(2) - share(from).powi(2);
+    }
+
+    /// The index; none while nothing runs.
+    pub fn index(&self, accounts: usize) -> Option<f64> {
+        (self.sum > 0.0).then(|| self.sum.powi(2) / (self.squares * accounts as f64))
+    }
 }
 
 /// What happened to an account that the fault hit.
@@ -41,6 +64,23 @@ pub struct Hit {
 impl Measures {
     pub fn new(upstream: &Upstream) -> Self {
         Self { hit: vec![Hit::default(); upstream.hit().count()], ..Self::default() }
+    }
+
+    /// Adds another round's figures.
+    pub fn add(&mut self, other: Self) {
+        self.tasks += other.tasks;
+        self.succeeded += other.succeeded;
+        self.refused += other.refused;
+        self.idle_waits.extend(other.idle_waits);
+        self.violations += other.violations;
+        self.wasted += other.wasted;
+        self.after_blame += other.after_blame;
+        self.false_quarantines += other.false_quarantines;
+        self.leaked_slot_micros += other.leaked_slot_micros;
+        self.jain_sum += other.jain_sum;
+        self.even_sum += other.even_sum;
+        self.jain_samples += other.jain_samples;
+        self.hit.extend(other.hit);
     }
 
     /// A key was given.
@@ -72,14 +112,16 @@ impl Measures {
 
     /// How evenly the accounts are in use: Jain's index over in flight ÷ limit.
     pub fn sample(&mut self, upstream: &Upstream, running: &[u32]) {
-        let (mut sum, mut squares) = (0.0, 0.0);
+        let mut jain = Jain::default();
+        let mut jobs = 0;
         for (account, running) in upstream.accounts.iter().zip(running) {
-            let share = f64::from(*running) / f64::from(account.limit);
-            sum += share;
-            squares += share * share;
+            jain.change(account.limit, 0, *running);
+            jobs += *running as usize;
         }
-        if squares > 0.0 {
-            self.jain_sum += sum * sum / (squares * upstream.accounts.len() as f64);
+        // What runs beyond limits has no even placing.
+        if let (Some(index), Some(even)) = (jain.index(running.len()), upstream.even.get(jobs)) {
+            self.jain_sum += index;
+            self.even_sum += even;
             self.jain_samples += 1;
         }
     }
@@ -90,6 +132,10 @@ impl Measures {
 
     pub fn jain(&self) -> f64 {
         self.jain_sum / self.jain_samples.max(1) as f64
+    }
+
+    pub fn even(&self) -> f64 {
+        self.even_sum / self.jain_samples.max(1) as f64
     }
 
     /// Seconds from the first failure of an account that was hit to its going out: the mean, of those that did.

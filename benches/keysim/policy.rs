@@ -53,7 +53,7 @@ pub trait Policy {
     }
 
     /// Once a second and replica: what a process does in the background.
-    fn refresh(&mut self, _replica: usize, _now: i64) {}
+    fn refresh(&mut self, _replica: usize, _now: i64, _upstream: &Upstream) {}
 
     /// How long a slot stays taken after its runner died without a word, in microseconds; `None` for ever.
     fn crash_recovery(&self) -> Option<i64> {

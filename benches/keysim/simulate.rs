@@ -11,8 +11,8 @@ use super::upstream::{Answer, Input, Job, Upstream};
 
 /// How long a task waits for a key.
 const PATIENCE: i64 = 60 * S;
-/// How often a task is tried. Another account is tried at once after a refusal (401, 403, 429); after an upstream
-/// error the runner waits first, 1 s and twice as long each time: together about as long as it waits for a key.
+/// How often a task is tried. Another account is tried at once after a refused key or a lock (401, 403); after a 429 or
+/// an upstream error the runner waits first, 1 s and twice as long each time: together as long as it waits for a key.
 const TRIES: u32 = 7;
 /// By when all tasks must have ended after the last came.
 const DRAIN: i64 = 7_200 * S;
@@ -156,7 +156,7 @@ impl<'a> Run<'a> {
             Event::Report(attempt) => self.report(attempt),
             Event::Renew(attempt) => self.renew(attempt),
             Event::Refresh(replica) => {
-                self.policy.refresh(replica, self.now);
+                self.policy.refresh(replica, self.now, self.upstream);
                 self.wake(replica);
                 self.at(self.now + S, Event::Refresh(replica));
             }
@@ -288,7 +288,7 @@ impl<'a> Run<'a> {
         attempt.is_running = false;
         attempt.reports = 1 + u8::from(comes_twice);
         self.load(account, false);
-        let delay = if is_late { random.between(5 * S, 60 * S) } else { S / 1_000 };
+        let delay = if is_late { random.between(5 * S, 60 * S) } else { 0 };
         self.at(self.now + delay, Event::Report(id));
         if comes_twice {
             self.at(self.now + random.between(1, 20 * S), Event::Report(id));
@@ -329,7 +329,7 @@ impl<'a> Run<'a> {
             job.attempt += 1;
             job.last_account = Some(account);
             if answer.is_worth_a_retry() && job.attempt < TRIES {
-                let pause = if answer.status >= 500 { S << (job.attempt - 1) } else { 0 };
+                let pause = if answer.status >= 429 { S << (job.attempt - 1) } else { 0 };
                 self.retries.insert(job.id, job);
                 self.at(self.now + pause, Event::Retry(job.id));
             } else {
