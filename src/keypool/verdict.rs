@@ -70,7 +70,7 @@ impl Pool<'_> {
         let returned = account.key.return_time.max(shared.row.circuit.return_time);
         let is_old = returned.is_some_and(|returned| lease.acquire_time < returned)
             || (outcome == LeaseOutcome::AuthFailed && lease.key_id != account.key_id);
-        // An input that fails on one account after the other speaks of itself.
+        // An input that fails once more, on this account or another, speaks of itself.
         let is_suspect = lease.is_retry && outcome == LeaseOutcome::UpstreamError;
         let cause = outcome.cause().filter(|_| !is_old && !is_suspect);
         let mut vitals = shared.row.vitals;
