@@ -281,6 +281,12 @@ impl Policy for Leased {
         rotation
     }
 
+    fn taken(&mut self, replica: usize, grant: &Grant, now: i64) -> Option<Rotation> {
+        self.on_lease(replica, grant, now, |pool, lease_id| {
+            let _ = pool.started(lease_id);
+        })
+    }
+
     fn renew(&mut self, replica: usize, grant: &Grant, now: i64) -> Option<Rotation> {
         let ttl = self.ttl;
         self.on_lease(replica, grant, now, |pool, lease_id| {

@@ -15,7 +15,8 @@
 //! | `simulate` | the events of one policy in one cell |
 //! | `leased` | scrip's policy: `scrip::keypool` and a store in memory |
 //! | `baselines` | the usual policies, and the oracle |
-//! | `measure`, `report` | the figures, the table, the targets |
+//! | `measure`, `report` | the figures, the tables |
+//! | `targets` | what they shall be |
 //! | `hot` | what a proposal costs |
 
 #![allow(unreachable_pub, reason = "the modules of one program")]
@@ -31,6 +32,7 @@ mod random;
 mod report;
 mod scenario;
 mod simulate;
+mod targets;
 mod upstream;
 
 use std::process::ExitCode;
@@ -98,7 +100,7 @@ fn main() -> ExitCode {
     println!("{}", report::table(&mut cells));
     println!("{}", report::policies(&cells));
     println!("{}", report::losing(&mut cells));
-    println!("{}", report::targets(&cells, &costs));
+    println!("{}", targets::table(&cells, &costs));
     if let Some(file) = &options.csv
         && let Err(why) = std::fs::write(file, report::csv(&mut cells))
     {

@@ -28,7 +28,7 @@ pub struct Measures {
     /// What the index would have been, had the same number of jobs been placed anew.
     pub even_sum: f64,
     pub jain_samples: u64,
-    /// Of each account that the fault hit: when it first failed, went out, and was given again after its end.
+    /// Of each account that the fault hit: when it first failed, went out, and came back after its end.
     pub hit: Vec<Hit>,
 }
 
@@ -59,6 +59,7 @@ pub struct Hit {
     pub first_blame: Option<i64>,
     pub first_out: Option<i64>,
     pub first_return: Option<i64>,
+    pub is_out: bool,
 }
 
 impl Measures {
@@ -92,13 +93,17 @@ impl Measures {
         let faulty = (scenario.fault_start()..scenario.fault_end()).contains(&now);
         let is_blamed = faulty && scenario.fault.is_dead_or_locked() && hit.first_blame.is_some();
         self.after_blame += u64::from(is_blamed && !is_probe);
-        if now >= scenario.fault_end() && !is_probe {
-            hit.first_return.get_or_insert(now);
-        }
     }
 
     /// A report was decided on.
-    pub fn reported(&mut self, account: usize, answer: &Answer, rotation: Option<Rotation>, now: i64) {
+    pub fn reported(
+        &mut self,
+        upstream: &Upstream,
+        account: usize,
+        answer: &Answer,
+        rotation: Option<Rotation>,
+        now: i64,
+    ) {
         if let Some(hit) = self.hit.get_mut(account).filter(|_| answer.is_accounts_fault) {
             hit.first_blame.get_or_insert(now);
         }
@@ -107,6 +112,17 @@ impl Measures {
             if let Some(hit) = self.hit.get_mut(rotation.account).filter(|_| answer.is_accounts_fault) {
                 hit.first_out.get_or_insert(now);
             }
+        }
+        self.rotated(upstream, rotation, now);
+    }
+
+    /// An account went out of rotation or came back.
+    pub fn rotated(&mut self, upstream: &Upstream, rotation: Option<Rotation>, now: i64) {
+        let Some(rotation) = rotation else { return };
+        let Some(hit) = self.hit.get_mut(rotation.account) else { return };
+        hit.is_out = rotation.is_out;
+        if !rotation.is_out && now >= upstream.scenario.fault_end() {
+            hit.first_return.get_or_insert(now);
         }
     }
 
@@ -145,16 +161,16 @@ impl Measures {
         (!times.is_empty()).then(|| times.iter().sum::<i64>() as f64 / times.len() as f64 / S as f64)
     }
 
-    /// Seconds from the fault's end to the next key given of an account that was out: the longest; infinite if one
-    /// never came back.
+    /// Seconds from the fault's end until an account that was out is in rotation again: the longest; infinite if one
+    /// never came back, nothing if all were back before the end.
     pub fn back(&self, scenario: &Scenario) -> Option<f64> {
         if scenario.fault_end() >= scenario.end() {
             return None;
         }
         let out = self.hit.iter().filter(|hit| hit.first_out.is_some());
-        let times = out.map(|hit| match hit.first_return {
-            Some(time) => (time - scenario.fault_end()) as f64 / S as f64,
-            None => f64::INFINITY,
+        let times = out.filter_map(|hit| match hit.first_return {
+            Some(time) => Some((time - scenario.fault_end()) as f64 / S as f64),
+            None => hit.is_out.then_some(f64::INFINITY),
         });
         times.reduce(f64::max)
     }

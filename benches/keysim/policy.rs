@@ -47,6 +47,11 @@ pub trait Policy {
         is_last: bool,
     ) -> Option<Rotation>;
 
+    /// Hears that fal has taken the job, as of StartTask.
+    fn taken(&mut self, _replica: usize, _grant: &Grant, _now: i64) -> Option<Rotation> {
+        None
+    }
+
     /// Hears that the runner is alive.
     fn renew(&mut self, _replica: usize, _grant: &Grant, _now: i64) -> Option<Rotation> {
         None

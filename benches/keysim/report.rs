@@ -1,9 +1,8 @@
-//! What is printed: a table for people, a CSV for everything, and the targets, met or missed.
+//! What is printed: tables for people, and a CSV for everything.
 
 use std::fmt::Write as _;
 
 use super::PICKS;
-use super::hot::Costs;
 use super::measure::Measures;
 use super::scenario::{Fault, Scenario};
 
@@ -30,7 +29,7 @@ impl Cell {
     }
 
     /// Whether its accounts should be evenly in use: one healthy tier, at 0.8 of what it carries or more.
-    fn is_even(&self) -> bool {
+    pub fn is_even(&self) -> bool {
         self.scenario.fault == Fault::None && self.scenario.load >= 800
     }
 
@@ -43,7 +42,7 @@ impl Cell {
 }
 
 /// Share of the oracle's successes that are missing.
-fn regret(measures: &Measures, oracle: &Measures) -> f64 {
+pub fn regret(measures: &Measures, oracle: &Measures) -> f64 {
     1.0 - measures.succeeded as f64 / oracle.succeeded.max(1) as f64
 }
 
@@ -210,56 +209,5 @@ pub fn losing(cells: &mut [Cell]) -> String {
             }
         }
     }
-    text
-}
-
-/// The targets, each met or missed, with the worst figure and where it was.
-pub fn targets(cells: &[Cell], costs: &Costs) -> String {
-    let mut text = String::from("| target | worst | where | |\n|---|---|---|---|\n");
-    let mut judge =
-        |name: &str, worst: Option<(f64, String)>, is_met: &dyn Fn(f64) -> bool, digits: usize| {
-            let Some((figure, place)) = worst else {
-                let _ = writeln!(text, "| {name} | – | no such cell | not tried |");
-                return;
-            };
-            let verdict = if is_met(figure) { "met" } else { "**missed**" };
-            let _ = writeln!(text, "| {name} | {figure:.digits$} | {place} | {verdict} |");
-        };
-    let worst = |of: &dyn Fn(&Cell) -> Option<f64>| {
-        let figures = cells.iter().filter_map(|cell| Some((of(cell)?, cell.scenario.to_string())));
-        figures.max_by(|a, b| a.0.total_cmp(&b.0))
-    };
-    let none = |figure: f64| figure == 0.0;
-    judge("no lease beyond a limit", worst(&|cell| Some(cell.scrip().violations as f64)), &none, 0);
-    let is_innocent = |cell: &&Cell| matches!(cell.scenario.fault, Fault::Poison | Fault::Outage);
-    let out = |cell: &Cell| is_innocent(&cell).then(|| cell.scrip().false_quarantines as f64);
-    judge("nobody out under poison input or global outage", worst(&out), &none, 0);
-    let regret = |cell: &Cell| Some(regret(cell.scrip(), cell.oracle()) * 100.0);
-    judge("successes within 5 % of the oracle's", worst(&regret), &|figure| figure <= 5.0, 2);
-    let after =
-        |cell: &Cell| cell.scenario.fault.is_dead_or_locked().then(|| cell.scrip().after_blame as f64);
-    judge("no lease but probes after the first blame", worst(&after), &none, 0);
-    let back = |cell: &Cell| {
-        let is_lock = matches!(cell.scenario.fault, Fault::ExhaustedLock | Fault::PositiveLock);
-        if is_lock { cell.scrip().back(&cell.scenario) } else { None }
-    };
-    judge("back ≤ 300 s (the cap) + one probe after a top-up, s", worst(&back), &|figure| figure <= 310.0, 1);
-    let least = |of: &dyn Fn(&Cell) -> Option<f64>| {
-        let place = worst(&|cell| of(cell).map(|figure| -figure));
-        place.map(|(figure, place)| (-figure, place))
-    };
-    let jain = |cell: &Cell| cell.is_even().then(|| cell.scrip().jain());
-    judge("Jain ≥ 0.98 at ≥ 0.8 load, one healthy tier", least(&jain), &|figure| figure >= 0.98, 4);
-    let allows = |cell: &Cell| cell.scrip().even() >= 0.98;
-    let jain = |cell: &Cell| (cell.is_even() && allows(cell)).then(|| cell.scrip().jain());
-    judge("the same, where whole jobs allow 0.98", least(&jain), &|figure| figure >= 0.98, 4);
-    let place =
-        format!("propose and observe {:.0} ns, refresh {:.0} µs", costs.with_observe, costs.refresh / 1e3);
-    judge(
-        "propose of 10,000 accounts ≤ 1 µs, ns",
-        Some((costs.propose, place)),
-        &|figure| figure <= 1_000.0,
-        0,
-    );
     text
 }

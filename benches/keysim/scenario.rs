@@ -174,7 +174,7 @@ impl Scenario {
         match (self.fault, self.jobs) {
             (Fault::None, _) if self.pool >= 10_000 => self.warm() + 100 * S,
             // A dead key stays dead: nothing comes back that would have to be waited for.
-            (Fault::DeadKey, _) if self.pool >= 10_000 => self.fault_start() + 200 * S,
+            (Fault::DeadKey, _) if self.pool >= 10_000 => self.fault_start() + 100 * S,
             (Fault::None, Jobs::Short) => 120 * S,
             (Fault::None, Jobs::Long) => 700 * S,
             (_, Jobs::Short) => 540 * S,

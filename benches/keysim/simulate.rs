@@ -28,6 +28,8 @@ enum Event {
     Die(u64),
     /// A report of it arrives.
     Report(u64),
+    /// Its runner says that fal has taken it.
+    Taken(u64),
     Renew(u64),
     Refresh(usize),
     /// The truth changes.
@@ -154,6 +156,7 @@ impl<'a> Run<'a> {
             Event::End(attempt) => self.end(attempt),
             Event::Die(attempt) => self.die(attempt),
             Event::Report(attempt) => self.report(attempt),
+            Event::Taken(attempt) => self.taken(attempt),
             Event::Renew(attempt) => self.renew(attempt),
             Event::Refresh(replica) => {
                 self.policy.refresh(replica, self.now, self.upstream);
@@ -259,6 +262,7 @@ impl<'a> Run<'a> {
         self.load(account, true);
         let answer = self.upstream.answer(&job, account, now, is_over_limit);
         let is_heard = self.policy.is_shared();
+        let is_trial = grant.is_probe && answer.is_success();
         let attempt =
             Attempt { job, grant, answer, is_running: true, renewed: now, reports: 0, is_judged: false };
         self.started += 1;
@@ -268,6 +272,10 @@ impl<'a> Run<'a> {
             self.at(now + random.between(1, answer.after), Event::Die(self.started));
         } else {
             self.at(now + answer.after, Event::End(self.started));
+        }
+        // StartTask says something new of a probe alone.
+        if is_trial {
+            self.at(now + answer.after.min(S / 2), Event::Taken(self.started));
         }
         if is_heard {
             self.at(now + self.scenario().jobs.ttl() / 3, Event::Renew(self.started));
@@ -308,11 +316,20 @@ impl<'a> Run<'a> {
         self.finish(&attempt.job, false);
     }
 
+    fn taken(&mut self, id: u64) {
+        let replica = self.random.below(self.waiting.len());
+        let Some(attempt) = self.attempts.get(&id).filter(|attempt| attempt.is_running) else { return };
+        let rotation = self.policy.taken(replica, &attempt.grant, self.now);
+        self.measures.rotated(self.upstream, rotation, self.now);
+        self.wake(replica);
+    }
+
     fn renew(&mut self, id: u64) {
         let replica = self.random.below(self.waiting.len());
         let Some(attempt) = self.attempts.get_mut(&id).filter(|attempt| attempt.is_running) else { return };
         attempt.renewed = self.now;
-        self.policy.renew(replica, &attempt.grant, self.now);
+        let rotation = self.policy.renew(replica, &attempt.grant, self.now);
+        self.measures.rotated(self.upstream, rotation, self.now);
         self.at(self.now + self.scenario().jobs.ttl() / 3, Event::Renew(id));
     }
 
@@ -323,7 +340,7 @@ impl<'a> Run<'a> {
         attempt.reports -= 1;
         let (answer, account, is_last) = (attempt.answer, attempt.grant.account, attempt.reports == 0);
         let rotation = self.policy.report(replica, &attempt.grant, &answer, self.now, is_last);
-        self.measures.reported(account, &answer, rotation, self.now);
+        self.measures.reported(self.upstream, account, &answer, rotation, self.now);
         let mut job = attempt.job;
         if !attempt.is_judged {
             job.attempt += 1;
