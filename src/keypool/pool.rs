@@ -232,7 +232,7 @@ impl<'a> Pool<'a> {
             release_time: None,
             outcome: None,
             is_probe,
-            is_retry: newest.is_some_and(|lease| self.is_suspect(lease, &account)),
+            is_retry: newest.is_some_and(|lease| lease.outcome == Some(LeaseOutcome::UpstreamError)),
             estimated_cost_nano_usd: ask.estimated_cost_nano_usd.max(0),
         });
         account.use_cnt = account.use_cnt.saturating_add(1);
@@ -310,14 +310,6 @@ impl<'a> Pool<'a> {
     /// The newest lease of a task, open or not.
     pub(super) fn newest_of(&self, task_id: &Text) -> Option<&Arc<Lease>> {
         self.newest.get(task_id).and_then(|lease_id| self.lease(lease_id))
-    }
-
-    fn is_suspect(&self, newest: &Lease, account: &Account) -> bool {
-        let before = self.account(newest.account_id).map(|before| &before.workspace);
-        // An account that is not among the rows shares no workspace with one that is.
-        before.map_or(newest.outcome == Some(LeaseOutcome::UpstreamError), |before| {
-            newest.makes_suspect(before, &account.workspace)
-        })
     }
 
     /// Closes an open lease: the one place where a slot comes back.
