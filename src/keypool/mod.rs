@@ -42,6 +42,7 @@ pub mod guard;
 pub mod lease;
 pub mod pool;
 pub mod refusal;
+mod rows;
 pub mod score;
 pub mod secret;
 pub mod settings;

@@ -180,7 +180,7 @@ impl Pool<'_> {
     }
 
     /// Changes an account and its workspace, and notes it if either went out or came back.
-    fn change_account(
+    pub(super) fn change_account(
         &mut self,
         lease: &Lease,
         why: &str,
