@@ -6,9 +6,9 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tonic::transport::Channel;
-use tonic_types::StatusExt;
 
 use super::load::{AFTER_ERROR, Load, Plan};
+use crate::cli::failure::Failure;
 use crate::pb;
 use crate::pb::billing_service_client::BillingServiceClient;
 use crate::pb::key_service_client::KeyServiceClient;
@@ -22,7 +22,7 @@ pub(super) struct Accounts(Vec<i64>);
 
 impl Accounts {
     /// Adds so many accounts, each a workspace of its own.
-    pub(super) async fn add(channel: &Channel, run: &str, count: u32) -> Result<Self, tonic::Status> {
+    pub(super) async fn add(channel: &Channel, run: &str, count: u32) -> Result<Self, Failure> {
         let mut keys = KeyServiceClient::new(channel.clone());
         let mut ids = Vec::new();
         for number in 0..count {
@@ -32,19 +32,22 @@ impl Accounts {
                 max_concurrency: Some(MAX_CONCURRENCY),
                 ..Default::default()
             };
-            let added = keys.create_account(request).await?.into_inner().account.unwrap_or_default();
-            ids.push(added.account_id);
+            let added = keys.create_account(request).await;
+            let added = added.map_err(|refused| Failure::Refused(refused.message().to_owned()))?;
+            ids.push(added.into_inner().account.unwrap_or_default().account_id);
         }
         Ok(Self(ids))
     }
 
     /// Takes the accounts out again; answers the slots still in use and the leases given.
-    pub(super) async fn remove(self, channel: &Channel) -> Result<(i64, i64), tonic::Status> {
+    pub(super) async fn remove(self, channel: &Channel) -> Result<(i64, i64), Failure> {
         let mut keys = KeyServiceClient::new(channel.clone());
         let (mut in_flight, mut given) = (0, 0);
         for account_id in self.0 {
             let request = pb::DeleteAccountRequest { account_id, ..Default::default() };
-            let last = keys.delete_account(request).await?.into_inner().account.unwrap_or_default();
+            let last = keys.delete_account(request).await;
+            let last = last.map_err(|refused| Failure::Refused(refused.message().to_owned()))?;
+            let last = last.into_inner().account.unwrap_or_default();
             in_flight += i64::from(last.in_flight);
             given += last.use_cnt;
         }
@@ -75,7 +78,7 @@ async fn call_until(channel: Channel, task: pb::ChargeRequest, lasts: Duration) 
     let mut load = Load::default();
     let mut keys = KeyServiceClient::new(channel.clone());
     if let Err(failed) = BillingServiceClient::new(channel).charge(task.clone()).await {
-        load.error(reason(&failed));
+        load.error(failed.message().to_owned());
         return load;
     }
     let until = Instant::now() + lasts;
@@ -87,7 +90,7 @@ async fn call_until(channel: Channel, task: pb::ChargeRequest, lasts: Duration) 
                 load.latencies.push(u32::try_from(began.elapsed().as_micros()).unwrap_or(u32::MAX));
             }
             Err(failed) => {
-                load.error(reason(&failed));
+                load.error(failed);
                 tokio::time::sleep(AFTER_ERROR).await;
             }
         }
@@ -95,20 +98,15 @@ async fn call_until(channel: Channel, task: pb::ChargeRequest, lasts: Duration) 
     load
 }
 
-async fn pair(keys: &mut KeyServiceClient<Channel>, task: &pb::ChargeRequest) -> Result<(), tonic::Status> {
+async fn pair(keys: &mut KeyServiceClient<Channel>, task: &pb::ChargeRequest) -> Result<(), String> {
     let select = pb::SelectKeyRequest {
         task_id: task.task_id.clone(),
         user_id: task.user_id,
         app_name: task.app_name.clone(),
         ..Default::default()
     };
-    let lease = keys.select_key(select).await?.into_inner().lease.unwrap_or_default();
+    let selected = keys.select_key(select).await.map_err(|refused| refused.message().to_owned())?;
+    let lease = selected.into_inner().lease.unwrap_or_default();
     let release = pb::ReleaseKeyRequest { lease_id: lease.lease_id, http_status: 200, ..Default::default() };
-    keys.release_key(release).await?;
-    Ok(())
-}
-
-fn reason(failed: &tonic::Status) -> String {
-    let why = failed.get_details_error_info().map_or_else(|| failed.message().to_owned(), |info| info.reason);
-    format!("{:?} {why}", failed.code())
+    keys.release_key(release).await.map(|_| ()).map_err(|refused| refused.message().to_owned())
 }

@@ -109,14 +109,13 @@ async fn lease(
     out: &mut Out,
 ) -> Result<ExitCode, Failure> {
     let Some(first) = channels.first() else { return Ok(ExitCode::from(FINDINGS)) };
-    let failed = |status: tonic::Status| Failure::Refused(status.message().to_owned());
-    let added = keys::Accounts::add(first, &plan.run, accounts).await.map_err(failed)?;
+    let added = keys::Accounts::add(first, &plan.run, accounts).await?;
     let (seconds, in_flight) = (args.seconds, args.in_flight);
     out.line(format!(
         "{seconds} s of keys of {accounts} accounts leased and given back, {in_flight} in flight"
     ))?;
     let load = keys::run(channels, plan, in_flight).await;
-    let (left, given) = added.remove(first).await.map_err(failed)?;
+    let (left, given) = added.remove(first).await?;
     report::print_pairs(out, &load, left)?;
     let is_good =
         left == 0 && load.charged > 0 && u64::try_from(given).is_ok_and(|given| given >= load.charged);
