@@ -5,7 +5,8 @@ use clap::{Arg, Command, CommandFactory};
 use super::Cli;
 
 /// Parts of one action: what is done, to whom, how often. They come from the command line alone.
-const ACTION: [&str; 33] = [
+const ACTION: [&str; 34] = [
+    "accounts",
     "as-of",
     "purse",
     "source",
