@@ -1,8 +1,10 @@
 //! `scrip.v1.KeyService`: each handler hands its request on and the answer back.
 
+use prost::Message;
 use tonic::{Request, Response, Status};
 
 use super::convert::{account, query};
+use super::task::PAGE_BYTES;
 use super::{Api, actor, deadline};
 use crate::engine::{EngineError, KeyAnswer};
 use crate::keypool::{Command, Done};
@@ -100,8 +102,12 @@ impl KeyService for Api {
     ) -> Result<Response<pb::ListAccountsResponse>, Status> {
         let paging = query::accounts(request.into_inner(), self.limits())?;
         let rows = self.handle.list_accounts(paging.first()).await?;
-        let (rows, next_page_token) = paging.cut(rows, |record| [record.account.account_id]);
-        let accounts = rows.into_iter().map(Into::into).collect();
+        let is_end = rows.len() <= paging.size();
+        let accounts = rows.into_iter().take(paging.size()).map(pb::Account::from);
+        let (accounts, is_whole) = light(accounts);
+        let last = accounts.last().map(|account| [account.account_id]);
+        let next_page_token =
+            last.filter(|_| !(is_end && is_whole)).map(|last| paging.token(last)).unwrap_or_default();
         Ok(Response::new(pb::ListAccountsResponse { accounts, next_page_token }))
     }
 
@@ -120,6 +126,20 @@ impl KeyService for Api {
         let (account, replayed) = described(answer)?;
         Ok(Response::new(pb::DeleteAccountResponse { account, replayed }))
     }
+}
+
+/// As many accounts as a page may weigh, and whether these are all: their lists of models may be long.
+fn light(accounts: impl Iterator<Item = pb::Account>) -> (Vec<pb::Account>, bool) {
+    let mut bytes = 0;
+    let mut page: Vec<pb::Account> = Vec::new();
+    for account in accounts {
+        bytes += account.encoded_len();
+        if bytes > PAGE_BYTES && !page.is_empty() {
+            return (page, false);
+        }
+        page.push(account);
+    }
+    (page, true)
 }
 
 /// The account that a command was about.

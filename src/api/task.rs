@@ -14,7 +14,7 @@ use crate::pb::task_service_server::TaskService;
 
 /// What a page of tasks may weigh: a little less than the 4 MiB that most clients take by default. One task alone,
 /// with all its JSON, stays far below.
-const PAGE_BYTES: usize = (4 << 20) - (64 << 10);
+pub(super) const PAGE_BYTES: usize = (4 << 20) - (64 << 10);
 /// Rows read at once: with all their JSON they may weigh half a MiB each.
 const ROWS_AT_ONCE: u32 = 64;
 

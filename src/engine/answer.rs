@@ -90,7 +90,9 @@ impl Answering {
         let mut replays = Vec::new();
         for (job, decided) in jobs {
             if is_ready(&decided, &told.leases) {
-                job.answer(Ok(answers(decided, &told, &self.keyring)));
+                let runner_id = job.runner_id();
+                let answers = answers(decided, &told, runner_id.as_ref(), &self.keyring);
+                job.answer(Ok(answers));
             } else {
                 replays.push((job, decided));
             }
@@ -126,7 +128,9 @@ async fn answer_replays(
     match read_earlier(&*reader, &mut told, &replays).await {
         Ok(()) => {
             for (job, decided) in replays {
-                job.answer(Ok(answers(decided, &told, &keyring)));
+                let runner_id = job.runner_id();
+                let answers = answers(decided, &told, runner_id.as_ref(), &keyring);
+                job.answer(Ok(answers));
             }
         }
         // The batch is committed: that its answers cannot be told does not mean that nothing was done.
@@ -161,17 +165,17 @@ async fn read_earlier(
     Ok(())
 }
 
-fn answers(decided: Decided, told: &Told, keyring: &Keyring) -> Answers {
+fn answers(decided: Decided, told: &Told, runner_id: Option<&Text>, keyring: &Keyring) -> Answers {
     match decided {
         Decided::Ledger(outcomes) => {
-            let tell = |outcome: Outcome| outcome.and_then(|done| answer(done, told, keyring));
+            let tell = |outcome: Outcome| outcome.map(|done| answer(done, told, (runner_id, keyring)));
             Answers::Ledger(outcomes.into_iter().map(tell).collect())
         }
         Decided::Keys(outcome) => Answers::Keys(Box::new(outcome.map(|done| key_answer(done, told)))),
     }
 }
 
-fn answer(done: Done, told: &Told, keyring: &Keyring) -> Result<Answer, Rejection> {
+fn answer(done: Done, told: &Told, (runner_id, keyring): (Option<&Text>, &Keyring)) -> Answer {
     let range = earlier_range(&done);
     let Done { task, mut entries, user, replayed, late, lease_id, .. } = done;
     if let Some((user_id, range)) = range {
@@ -179,9 +183,11 @@ fn answer(done: Done, told: &Told, keyring: &Keyring) -> Result<Answer, Rejectio
         let written = told.entries.range((user_id, range.first_seq)..(user_id, end));
         entries.extend(written.map(|(_, entry)| Arc::clone(entry)));
     }
-    let record = lease_id.and_then(|id| told.leases.get(&id)).cloned();
-    let lease = record.map(|record| GrantedKey::granted(record, keyring, told.now)).transpose()?;
-    Ok(Answer { task, entries, user, lease, replayed, late })
+    // A task that another runner took over meanwhile has that one's lease: not to be shown to this one.
+    let is_its = |record: &&LeaseRecord| Some(&record.lease.runner_id) == runner_id;
+    let record = lease_id.and_then(|id| told.leases.get(&id)).filter(is_its).cloned();
+    let lease = record.map(|record| GrantedKey::granted(record, keyring, told.now));
+    Answer { task, entries, user, lease, replayed, late }
 }
 
 fn key_answer(done: keypool::Done, told: &Told) -> KeyAnswer {

@@ -9,7 +9,7 @@ use super::secrets::opens;
 use super::work::{Asked, KeyWork};
 use crate::keypool;
 use crate::keypool::{
-    AccountId, AccountStatus, Desk, Observed, Pool, Purpose, Settings, Snapshot as PoolSnapshot, View,
+    Account, AccountId, AccountKey, Desk, Missing, Observed, Opening, Pool, Purpose, Settings, View,
 };
 use crate::ledger::decide::Outcome;
 use crate::ledger::{Decider, Micros, Rejection, Text};
@@ -34,10 +34,10 @@ pub(super) struct Judgement {
     pub(super) leases: BTreeMap<Text, LeaseRecord>,
     /// The workspaces as the batch left them.
     pub(super) observed: Vec<Observed>,
-    /// Accounts whose key cannot be opened here.
+    /// The accounts of these whose key cannot be opened here, as it is now.
     pub(super) unreadable: BTreeSet<AccountId>,
-    /// What must be locked, too: where there is anything, the batch is decided again.
-    pub(super) unlocked: BTreeSet<AccountId>,
+    /// What must be read, too: where there is anything, the batch is decided again.
+    pub(super) missing: Missing,
     /// Somebody who waits for a key may find one now.
     pub(super) frees: bool,
 }
@@ -47,6 +47,9 @@ pub(super) struct Bench<'a> {
     pub(super) view: &'a View,
     pub(super) settings: &'a Settings,
     pub(super) keyring: &'a Keyring,
+    pub(super) barred: &'a [Account],
+    /// The tasks whose newest lease was read.
+    pub(super) tasks: &'a BTreeSet<Text>,
     pub(super) seed: u64,
 }
 
@@ -57,11 +60,13 @@ pub(super) fn judge<'w>(
     bench: &Bench<'_>,
 ) -> (Plan, Judgement) {
     let Snapshot { ledger, keys } = snapshot;
-    let mut judgement =
-        Judgement { now: ledger.now, unreadable: unreadable(&keys, bench.keyring), ..Judgement::default() };
+    let mut judgement = Judgement { now: ledger.now, ..Judgement::default() };
     let mut decider = Decider::new(ledger);
-    let pool = Pool::new(keys, bench.view.peers(), bench.settings);
-    let mut desk = Desk::new(pool, bench.view, judgement.unreadable.clone(), bench.seed);
+    let readable = keys.keys.iter().filter(|key| is_readable(key, bench.keyring)).map(name_of).collect();
+    let mut pool = Pool::new(keys, bench.view.peers(), bench.settings);
+    pool.open_with(readable);
+    let &Bench { view, barred, tasks, seed, .. } = bench;
+    let mut desk = Desk::new(pool, Opening { view, barred, tasks, seed });
     for asked in works {
         judgement.frees |= asked.changes_accounts();
         let decided = match asked {
@@ -70,12 +75,14 @@ pub(super) fn judge<'w>(
         };
         judgement.decided.push(decided);
     }
-    judgement.unlocked = desk.unlocked().clone();
-    if !judgement.unlocked.is_empty() {
+    judgement.missing = desk.missing().clone();
+    if !judgement.missing.is_empty() {
         return (Plan::default(), judgement);
     }
     let named = judgement.decided.iter().flat_map(leases_of);
     judgement.leases = named.filter_map(|id| Some((Arc::clone(id), record(desk.pool(), id)?))).collect();
+    // As it is now: an operator may just have stored the key anew.
+    judgement.unreadable = unreadable(desk.pool(), bench.keyring);
     let (observed, keys) = desk.close();
     judgement.observed = observed;
     judgement.frees |= keys.leases.iter().any(|(_, lease)| !lease.is_open());
@@ -93,25 +100,30 @@ fn key_work(decider: &mut Decider, desk: &mut Desk<'_>, work: &KeyWork) -> Resul
     if let Some(claim) = &claim {
         decider.record_done(claim);
     }
-    if let Some(attempt) = &work.attempt {
+    let is_first = !matches!(&done, keypool::Done::Released(released) if released.replayed);
+    if let (true, Some(attempt)) = (is_first, &work.attempt) {
         // That a task is gone, or has that attempt already, takes nothing from the report.
         decider.work(attempt, desk);
     }
     Ok(done)
 }
 
-/// The accounts in rotation whose key cannot be opened here: they are not chosen.
-fn unreadable(rows: &PoolSnapshot, keyring: &Keyring) -> BTreeSet<AccountId> {
-    let accounts = rows.accounts.iter().filter(|account| !matches!(account.status, AccountStatus::Deleted));
-    let cannot_be_opened = accounts.filter(|account| {
-        let key = rows.keys.iter().find(|key| {
-            key.account_id == account.account_id
-                && key.purpose == Purpose::Lease
-                && key.key_id == account.key_id
-        });
-        !key.and_then(|key| key.sealed.as_ref()).is_some_and(|sealed| opens(keyring, &account.key_id, sealed))
+/// The accounts whose key cannot be opened here: they are not proposed for a while.
+fn unreadable(pool: &Pool<'_>, keyring: &Keyring) -> BTreeSet<AccountId> {
+    let cannot_be_opened = pool.accounts().filter(|account| {
+        let key = pool.key(account.account_id, Purpose::Lease, &account.key_id);
+        !key.is_some_and(|key| is_readable(key, keyring))
     });
     cannot_be_opened.map(|account| account.account_id).collect()
+}
+
+fn is_readable(key: &AccountKey, keyring: &Keyring) -> bool {
+    let opens_here = |sealed| opens(keyring, &key.key_id, sealed);
+    key.purpose == Purpose::Lease && key.sealed.as_ref().is_some_and(opens_here)
+}
+
+fn name_of(key: &AccountKey) -> (AccountId, Text) {
+    (key.account_id, Arc::clone(&key.key_id))
 }
 
 /// The leases that a caller will be told of.

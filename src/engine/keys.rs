@@ -6,12 +6,12 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::answer::{Answer, Answers, KeyAnswer};
-use super::waiting::Woken;
-use super::work::{Asked, KeyWork};
+use super::waiting::{Place, Queue, Woken};
+use super::work::{Asked, KeyWork, model_of};
 use super::{EngineError, Handle};
 use crate::keypool::{self, AccountId, AccountKey};
 use crate::ledger::limits::{Checks, ID_CHARS, LINE_CHARS};
-use crate::ledger::{Command, KeySelection, Rejection, Report, Submission, Text, Why};
+use crate::ledger::{Command, Rejection, Report, Submission, Text, Why};
 use crate::store::{AccountRecord, AuditRecord, Page};
 use crate::vault::Keyring;
 
@@ -37,21 +37,21 @@ impl Handle {
         wait: Wait,
     ) -> Result<Answer, EngineError> {
         let mut submission = self.check(command, request_id, actor)?;
-        let app_name = model_of(&submission.command);
         let longest = Instant::now() + wait.0.min(Wait::LONGEST);
         let until = deadline.map_or(longest, |deadline| deadline.min(longest));
         let mut place = None;
-        self.dress(&mut submission, self.way.waiting.is_queued(&app_name));
+        self.dress(&mut submission, false);
         loop {
             let refused = match self.submit_one(submission.clone(), deadline).await {
                 Err(EngineError::Rejected(refused)) => refused,
                 answered => return answered,
             };
-            let Some(retry_after) = worth_waiting(&refused).filter(|_| Instant::now() < until) else {
+            let Some((retry_after, is_tied)) = worth_waiting(&refused).filter(|_| Instant::now() < until)
+            else {
                 return Err(refused.into());
             };
             if place.is_none() {
-                place = self.way.waiting.enter(&app_name);
+                place = self.enter(&submission.command, is_tied).await?;
             }
             // A full room is one more reason to come again later.
             let Some(place) = &place else { return Err(refused.into()) };
@@ -60,8 +60,20 @@ impl Handle {
                 Woken::TimeOver => return Err(refused.into()),
                 Woken::Closing => return Err(EngineError::ShuttingDown),
             }
-            self.dress(&mut submission, false);
+            self.dress(&mut submission, true);
         }
+    }
+
+    /// Takes a place among those who wait for the same.
+    async fn enter(&self, command: &Command, is_tied: bool) -> Result<Option<Place>, EngineError> {
+        let task_id = command.task_id().cloned().unwrap_or_default();
+        let mut model = model_of(command);
+        if model.is_empty() && !is_tied {
+            let owners = self.read(self.reader.task_owners(std::slice::from_ref(&task_id))).await?;
+            model = owners.into_iter().next().map(|owner| owner.app_name).unwrap_or_default();
+        }
+        let queue = if is_tied { Queue::Task(task_id) } else { Queue::Model(model) };
+        Ok(self.way.waiting.enter(queue, command.weight_bytes()))
     }
 
     /// What seals and opens keys.
@@ -74,11 +86,11 @@ impl Handle {
         self.way.ids.nonce()
     }
 
-    /// Gives a selection what only the engine can: the id of its lease, and whether others have waited longer.
-    fn dress(&self, submission: &mut Submission, is_behind_others: bool) {
+    /// Gives a selection what only the engine can: the id of its lease, and whether it has waited for its turn.
+    fn dress(&self, submission: &mut Submission, has_turn: bool) {
         if let Some(selection) = submission.command.selection_mut() {
-            let lease_id = Text::from(self.way.ids.lease_id().to_string());
-            *selection = KeySelection { lease_id, is_behind_others, ..selection.clone() };
+            selection.lease_id = Text::from(self.way.ids.lease_id().to_string());
+            selection.has_turn = has_turn;
         }
     }
 
@@ -107,23 +119,23 @@ impl Handle {
             _ => {}
         }
         checks.finish().map_err(Rejection::InvalidField)?;
-        let command = self.resolve_workspace(command).await?;
-        self.submit_keys(KeyWork::new(command, request_id, actor), deadline).await
+        // What a repeat is recognised by is what the caller said.
+        let mut work = KeyWork::new(command, request_id, actor);
+        self.resolve_workspace(&mut work.command).await?;
+        self.submit_keys(work, deadline).await
     }
 
     /// An account that shall have a workspace of its own is moved to the one that its key's id names: known before the
     /// batch, which locks it.
-    async fn resolve_workspace(
-        &self,
-        mut command: keypool::Command,
-    ) -> Result<keypool::Command, EngineError> {
-        if let keypool::Command::Update { account_id, changes, .. } = &mut command
+    async fn resolve_workspace(&self, command: &mut keypool::Command) -> Result<(), EngineError> {
+        if let keypool::Command::Update { account_id, changes, .. } = command
             && changes.workspace.as_ref().is_some_and(|told| told.is_empty())
         {
             let account = self.account(*account_id).await?.ok_or(Rejection::AccountNotFound(*account_id))?;
-            changes.workspace = Some(account.account.key_id);
+            let key_id = changes.key.as_ref().map(|key| Arc::clone(&key.key_id));
+            changes.workspace = Some(key_id.unwrap_or(account.account.key_id));
         }
-        Ok(command)
+        Ok(())
     }
 
     /// Gives a lease back. Where fal's id of the job is given, the task's attempts name it afterwards.
@@ -199,22 +211,12 @@ impl Handle {
     }
 }
 
-/// The model that a selection names: whose queue it waits in.
-fn model_of(command: &Command) -> Text {
-    let named = match command {
-        Command::Charge(charge) => &charge.app_name,
-        Command::Authorize(authorize) => &authorize.charge.app_name,
-        Command::SelectKey(select) => &select.app_name,
-        _ => return Text::default(),
-    };
-    Arc::clone(named)
-}
-
-/// When to try again, if there is a point in it: what only an operator can end is not waited for.
-fn worth_waiting(refused: &Rejection) -> Option<Duration> {
+/// When to try again, and whether it waits for one account alone; `None` where there is no point in it: what only an
+/// operator can end is not waited for.
+fn worth_waiting(refused: &Rejection) -> Option<(Duration, bool)> {
     match refused {
-        Rejection::NoKeyAvailable { why: Why::AllBusy | Why::CoolingDown, retry_after_micros } => {
-            Some(Duration::from_micros(retry_after_micros.unsigned_abs()))
+        &Rejection::NoKeyAvailable { why: Why::AllBusy | Why::CoolingDown, retry_after_micros, is_tied } => {
+            Some((Duration::from_micros(retry_after_micros.unsigned_abs()), is_tied))
         }
         _ => None,
     }

@@ -17,8 +17,8 @@ use super::judge::{Bench, Decided, Judgement, judge};
 use super::proposals::{Proposals, seed_of};
 use super::pursuit::{Next, Pursuit};
 use super::queue::{Job, Receiver};
-use super::waiting::WaitingRoom;
-use super::work::{Asked, footprint};
+use super::waiting::{Queue, WaitingRoom};
+use super::work::{Asked, footprint, model_of};
 use super::{EngineError, Options};
 use crate::clock::Ids;
 use crate::ledger::{Micros, Rejection, Text, Why};
@@ -96,6 +96,7 @@ impl Lane {
         let jobs = self.resolve_users(jobs).await;
         let jobs = self.resolve_leases(jobs).await;
         let mut jobs = self.freshen(jobs).await;
+        self.mark_who_waits(&mut jobs);
         for round in 1..=ROUNDS {
             if jobs.is_empty() {
                 return;
@@ -153,6 +154,17 @@ impl Lane {
                 }
                 Ended::Failed(error) => job.answer(Err(error)),
                 Ended::Poisoned => job.answer(Err(EngineError::Internal)),
+            }
+        }
+    }
+
+    /// Marks the selections before which others wait for a key of the same model.
+    fn mark_who_waits(&self, jobs: &mut [Job]) {
+        for job in jobs {
+            let Some(command) = job.asked.selecting_mut() else { continue };
+            let is_queued = self.waiting.is_queued(&Queue::Model(model_of(command)));
+            if let Some(selection) = command.selection_mut() {
+                selection.is_behind_others = is_queued && !selection.has_turn;
             }
         }
     }
@@ -301,10 +313,17 @@ impl Lane {
         let mut judged = None;
         let mut panicked = false;
         let (proposals, options) = (&self.proposals, &self.options);
+        let read = footprint.keys.tasks.clone();
         let mut decide = |snapshot: Snapshot| {
             let cached = proposals.cached();
-            let bench =
-                Bench { view: &cached.view, settings: &options.pool, keyring: &options.keyring, seed };
+            let bench = Bench {
+                view: &cached.view,
+                settings: &options.pool,
+                keyring: &options.keyring,
+                barred: cached.barred(),
+                tasks: &read,
+                seed,
+            };
             let works = jobs.iter().map(|job| &job.asked);
             match catch_unwind(AssertUnwindSafe(|| judge(snapshot, works, &bench))) {
                 Ok((plan, judgement)) => {
@@ -320,8 +339,9 @@ impl Lane {
         let ended = self.writer.transact(batch_id, run, footprint, &mut decide).await;
         match judged {
             _ if panicked => Ran::Panicked,
-            Some(judgement) if !judgement.unlocked.is_empty() && matches!(ended, Transacted::Committed) => {
-                footprint.keys.accounts.extend(&judgement.unlocked);
+            Some(judgement) if !judgement.missing.is_empty() && matches!(ended, Transacted::Committed) => {
+                footprint.keys.accounts.extend(&judgement.missing.accounts);
+                footprint.keys.tasks.extend(judgement.missing.tasks.iter().cloned());
                 Ran::Widened
             }
             judged => Ran::Ended(ended, judged),

@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use super::EngineError;
 use super::error::logged;
 use super::judge::Judgement;
+use super::work::model_of;
 use crate::keypool::score::lot;
 use crate::keypool::{Account, AccountId, AccountStatus, Seen, Settings, View, Workspace};
 use crate::ledger::{Command, KeySelection, Text};
@@ -37,8 +38,8 @@ pub(super) struct Cached {
     read: Option<Instant>,
     /// When somebody last asked for a proposal.
     asked: Option<Instant>,
-    /// Accounts whose key was found unreadable, and that key: out of the view until another takes its place.
-    unreadable: BTreeMap<AccountId, Text>,
+    /// Accounts whose key was found unreadable: not proposed until the pool is read anew, when they are tried again.
+    barred: Vec<Account>,
 }
 
 /// The rows of one workspace.
@@ -51,8 +52,7 @@ struct Group<'a> {
 
 impl Proposals {
     pub(super) fn new(reader: Arc<dyn Reader>, settings: Settings) -> Self {
-        let cached =
-            Cached { view: View::new(settings), read: None, asked: None, unreadable: BTreeMap::new() };
+        let cached = Cached { view: View::new(settings), read: None, asked: None, barred: Vec::new() };
         Self { reader, cached: Mutex::new(cached), refreshing: tokio::sync::Mutex::default() }
     }
 
@@ -104,12 +104,10 @@ impl Cached {
             let group = Group { workspace, accounts: Vec::new(), in_flight: 0, committed_nano_usd: 0 };
             groups.insert(&workspace.workspace, group);
         }
-        self.unreadable.retain(|account_id, key_id| {
-            rows.accounts.iter().any(|account| account.account_id == *account_id && account.key_id == *key_id)
-        });
+        self.barred.clear();
         for account in &rows.accounts {
             if let Some(group) = groups.get_mut(&account.workspace) {
-                group.accounts.push(self.barred(account.clone()));
+                group.accounts.push(account.clone());
             }
         }
         for usage in &rows.usage {
@@ -132,7 +130,7 @@ impl Cached {
     /// of the same batch names others.
     pub(super) fn propose(&mut self, command: &Command, seed: u64) -> Vec<AccountId> {
         let Some(selection) = command.selection() else { return Vec::new() };
-        let candidates = self.view.propose(app_of(command), cost_of(selection), seed);
+        let candidates = self.view.propose(&model_of(command), cost_of(selection), seed);
         let accounts: Vec<AccountId> = candidates.accounts().collect();
         if let Some(first) = accounts.first() {
             self.view.expect(*first);
@@ -144,21 +142,21 @@ impl Cached {
     pub(super) fn has_others(&self, command: &Command) -> bool {
         command
             .selection()
-            .is_some_and(|selection| !self.view.propose(app_of(command), cost_of(selection), 0).is_empty())
+            .is_some_and(|selection| !self.view.propose(&model_of(command), cost_of(selection), 0).is_empty())
     }
 
     /// Hears what a batch saw and did.
     pub(super) fn observe(&mut self, judgement: &Judgement) {
         for observed in &judgement.observed {
-            for account in &observed.accounts {
+            let mut accounts = observed.accounts.clone();
+            for account in &mut accounts {
+                self.barred.retain(|barred| barred.account_id != account.account_id);
                 if judgement.unreadable.contains(&account.account_id) {
-                    self.unreadable.insert(account.account_id, Text::clone(&account.key_id));
-                } else {
-                    self.unreadable.remove(&account.account_id);
+                    self.barred.push(account.clone());
+                    // To the view it is out of rotation.
+                    account.status = AccountStatus::Disabled;
                 }
             }
-            let accounts: Vec<Account> =
-                observed.accounts.iter().map(|account| self.barred(account.clone())).collect();
             let seen = Seen {
                 workspace: &observed.workspace,
                 accounts: &accounts,
@@ -169,26 +167,14 @@ impl Cached {
         }
     }
 
+    /// The accounts that are not proposed because their key cannot be opened.
+    pub(super) fn barred(&self) -> &[Account] {
+        &self.barred
+    }
+
     /// Reads the pool anew for the next proposal: an operator has changed it.
     pub(super) fn outdate(&mut self) {
         self.read = None;
-    }
-
-    fn barred(&self, account: Account) -> Account {
-        if self.unreadable.get(&account.account_id) == Some(&account.key_id) {
-            return Account { status: AccountStatus::Disabled, ..account };
-        }
-        account
-    }
-}
-
-/// The model a command asks a key for; the lane has looked up that of a selection which left it to the task.
-fn app_of(command: &Command) -> &str {
-    match command {
-        Command::Charge(charge) => &charge.app_name,
-        Command::Authorize(authorize) => &authorize.charge.app_name,
-        Command::SelectKey(select) => &select.app_name,
-        _ => "",
     }
 }
 

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use super::EngineError;
 use super::answer::Answers;
 use super::work::Asked;
+use crate::ledger::Text;
 
 /// One caller's work, and where its answer goes.
 pub(super) struct Job {
@@ -23,6 +24,11 @@ impl Job {
     pub(super) fn answer(self, answer: Result<Answers, EngineError>) {
         // A caller that went away has nobody to tell; what was stored stays stored.
         let _ = self.reply.send(answer);
+    }
+
+    /// Who asks for a key, where one is asked for.
+    pub(super) fn runner_id(&self) -> Option<Text> {
+        self.asked.selecting()?.selection().map(|selection| Text::clone(&selection.runner_id))
     }
 
     /// Whether nobody waits for it any more: before it enters a batch it may be dropped.

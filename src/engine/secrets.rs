@@ -6,7 +6,7 @@ use super::Handle;
 use crate::keypool::{Lease, LeaseState, NewKey, Purpose, Sealed};
 use crate::ledger::{Micros, Rejection, Text};
 use crate::store::LeaseRecord;
-use crate::vault::{FalKey, Keyring, NoKek, Unreadable};
+use crate::vault::{FalKey, Keyring, NoKek};
 
 /// A lease as its runner is told of it.
 #[derive(Clone, Debug)]
@@ -17,7 +17,7 @@ pub struct GrantedKey {
     pub account_name: Text,
     /// How it stands.
     pub state: LeaseState,
-    /// The whole key: only while the lease is active.
+    /// The whole key: only while the lease is active, and its account was not deleted meanwhile.
     pub api_key: Option<Arc<FalKey>>,
 }
 
@@ -28,21 +28,26 @@ impl GrantedKey {
         Self { lease: record.lease, account_name: record.account_name, state, api_key: None }
     }
 
-    /// A lease, with its key while it is active.
-    ///
-    /// # Errors
-    /// SECRET_UNAVAILABLE, if the key cannot be opened.
-    pub(super) fn granted(record: LeaseRecord, keyring: &Keyring, now: Micros) -> Result<Self, Rejection> {
+    /// A lease, with its key while it is active. It is committed by now: that its key is gone or cannot be opened (it
+    /// could when it was given) takes nothing from that, and is logged.
+    pub(super) fn granted(record: LeaseRecord, keyring: &Keyring, now: Micros) -> Self {
         let key = record.key.clone();
         let told = Self::told(record, now);
         if told.state != LeaseState::Active {
-            return Ok(told);
+            return told;
         }
         let key_id = &told.lease.key_id;
-        let sealed = key.ok_or_else(|| unavailable(key_id, Text::default(), "its secret was erased"))?;
-        let opened = keyring.open(key_id, Purpose::Lease, &sealed);
-        let api_key = opened.map_err(|why| why_not(key_id, &sealed, &why))?;
-        Ok(Self { api_key: Some(Arc::new(api_key)), ..told })
+        match key.map(|sealed| keyring.open(key_id, Purpose::Lease, &sealed)) {
+            Some(Ok(key)) => Self { api_key: Some(Arc::new(key)), ..told },
+            Some(Err(why)) => {
+                tracing::warn!(lease_id = &*told.lease.lease_id, %why, "the key of a lease does not open");
+                told
+            }
+            None => {
+                tracing::info!(lease_id = &*told.lease.lease_id, "the key of a lease was erased");
+                told
+            }
+        }
     }
 }
 
@@ -64,20 +69,6 @@ impl Handle {
 /// Whether the key of a row can be leased here.
 pub(super) fn opens(keyring: &Keyring, key_id: &Text, sealed: &Sealed) -> bool {
     keyring.open(key_id, Purpose::Lease, sealed).is_ok()
-}
-
-fn why_not(key_id: &Text, sealed: &Sealed, why: &Unreadable) -> Rejection {
-    let kek_id = Arc::clone(&sealed.kek_id);
-    let why = match why {
-        Unreadable::NoKek { .. } => {
-            "it was sealed with a key-encryption key that this server does not have: start it with that key"
-        }
-        Unreadable::Damaged { .. } => {
-            "what is stored of it is damaged, or another key-encryption key has the name of the one that sealed it: \
-             store the key again"
-        }
-    };
-    unavailable(key_id, kek_id, why)
 }
 
 fn unavailable(key_id: &Text, kek_id: Text, why: &str) -> Rejection {

@@ -134,6 +134,16 @@ impl Asked {
         }
     }
 
+    /// The same, to be marked.
+    pub(super) fn selecting_mut(&mut self) -> Option<&mut Command> {
+        match self {
+            Asked::Ledger(Work::One(submission)) => {
+                submission.command.selection().is_some().then_some(&mut submission.command)
+            }
+            Asked::Ledger(Work::Batch(_)) | Asked::Keys(_) => None,
+        }
+    }
+
     /// Whether somebody who waits for a key may find one after it.
     pub(super) fn changes_accounts(&self) -> bool {
         matches!(self, Asked::Keys(work) if !matches!(
@@ -141,6 +151,17 @@ impl Asked {
             keypool::Command::Renew { .. } | keypool::Command::Release { .. } | keypool::Command::Reseal(_)
         ))
     }
+}
+
+/// The model that a selection names: empty where it is left to the task and not looked up yet.
+pub(super) fn model_of(command: &Command) -> Text {
+    let named = match command {
+        Command::Charge(charge) => &charge.app_name,
+        Command::Authorize(authorize) => &authorize.charge.app_name,
+        Command::SelectKey(select) => &select.app_name,
+        _ => return Text::default(),
+    };
+    Arc::clone(named)
 }
 
 /// The rows that a batch touches, but for the accounts it may choose among.

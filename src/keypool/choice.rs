@@ -74,7 +74,11 @@ impl Pool<'_> {
         if let Some(account_id) = needed.filter(|account_id| self.account(*account_id).is_none()) {
             return Err(NoKey::Unlocked(account_id));
         }
-        if let Some(lease) = live.filter(|lease| lease.runner_id == ask.runner_id) {
+        // One whose key is gone helps nobody: it is taken over.
+        let is_its = |lease: &&Arc<Lease>| {
+            lease.runner_id == ask.runner_id && self.is_readable(lease.account_id, &lease.key_id)
+        };
+        if let Some(lease) = live.filter(is_its) {
             return Ok(Choice::Again(Arc::clone(lease)));
         }
         let supersedes = live.map(|lease| Arc::clone(&lease.lease_id));
@@ -100,7 +104,7 @@ impl Pool<'_> {
         let account = self.account(ask.running_on?)?;
         let shared = self.shared_of(account)?;
         let is_of_no_use = account.status.is_out() || account.key.out.is_some();
-        if is_of_no_use || self.is_unreadable(account.account_id) {
+        if is_of_no_use || !self.is_readable(account.account_id, &account.key_id) {
             return None;
         }
         let in_flight = self.in_flight_without(shared, vacated);
@@ -149,7 +153,7 @@ impl Pool<'_> {
     /// The accounts that may be chosen, whatever their health.
     fn in_rotation(&self) -> impl Iterator<Item = &Account> {
         self.accounts().filter(|account| {
-            account.status == AccountStatus::Enabled && !self.is_unreadable(account.account_id)
+            account.status == AccountStatus::Enabled && self.is_readable(account.account_id, &account.key_id)
         })
     }
 

@@ -62,7 +62,7 @@ pub use blame::{Report, classify};
 pub use choice::{Ask, Choice, NoKey};
 pub use circuit::{Cause, Circuit, Gate, Health, Out};
 pub use command::{Command, Described, Done};
-pub use desk::{Desk, Observed};
+pub use desk::{Desk, Missing, Observed, Opening};
 pub use footprint::Footprint;
 pub use guard::{Peer, Peers};
 pub use lease::{Lease, LeaseOutcome, LeaseState};

@@ -124,8 +124,8 @@ pub struct Pool<'a> {
     pub(super) reseals: BTreeMap<(AccountId, Purpose, Text), Reseal>,
     pub(super) key_owners: BTreeMap<Text, AccountId>,
     pub(super) fresh_ids: VecDeque<AccountId>,
-    /// Accounts whose key cannot be opened here: nobody is given them.
-    pub(super) unreadable: BTreeSet<AccountId>,
+    /// Keys for leasing that can be opened here, where that was asked: nobody is given another.
+    pub(super) readable: Option<BTreeSet<(AccountId, Text)>>,
     pub(super) audit: Vec<AuditLine>,
 }
 
@@ -152,7 +152,7 @@ impl<'a> Pool<'a> {
             reseals: BTreeMap::new(),
             key_owners: snapshot.key_owners.into_iter().collect(),
             fresh_ids: snapshot.fresh_ids.into(),
-            unreadable: BTreeSet::new(),
+            readable: None,
             audit: Vec::new(),
         };
         for row in snapshot.workspaces {
@@ -191,18 +191,20 @@ impl<'a> Pool<'a> {
         }
     }
 
-    /// Takes accounts out of the choice whose key cannot be opened here.
-    pub fn bar(&mut self, unreadable: BTreeSet<AccountId>) {
-        self.unreadable = unreadable;
+    /// Names the keys for leasing that can be opened here: no other is given.
+    pub fn open_with(&mut self, readable: BTreeSet<(AccountId, Text)>) {
+        self.readable = Some(readable);
     }
 
-    pub(super) fn is_unreadable(&self, account_id: AccountId) -> bool {
-        self.unreadable.contains(&account_id)
+    /// Whether a key can be told to a runner.
+    pub(super) fn is_readable(&self, account_id: AccountId, key_id: &Text) -> bool {
+        let readable = self.readable.as_ref();
+        readable.is_none_or(|readable| readable.contains(&(account_id, Arc::clone(key_id))))
     }
 
-    /// The accounts that [`Pool::bar`] took out.
+    /// The accounts whose key cannot be opened here.
     pub(super) fn unreadable(&self) -> impl Iterator<Item = &Account> {
-        self.unreadable.iter().filter_map(|id| self.account(*id))
+        self.accounts().filter(|account| !self.is_readable(account.account_id, &account.key_id))
     }
 
     /// Does what [`Pool::choose`] chose of this same state, and answers the lease.
@@ -298,7 +300,8 @@ impl<'a> Pool<'a> {
         self.workspaces.get(workspace).map(|shared| (shared.open, shared.committed_nano_usd))
     }
 
-    pub(super) fn accounts(&self) -> impl Iterator<Item = &Account> {
+    /// The accounts among the rows.
+    pub fn accounts(&self) -> impl Iterator<Item = &Account> {
         self.accounts.values().map(|row| &row.value)
     }
 

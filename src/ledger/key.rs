@@ -53,7 +53,9 @@ pub struct KeySelection {
     pub estimated_cost_nano_usd: Option<i64>,
     /// The id the new lease gets: made by the engine, not by the caller.
     pub lease_id: Text,
-    /// Set by the engine while others have waited longer: only a lease that is held already is answered.
+    /// Set by the engine: it has waited, and now it is its turn.
+    pub has_turn: bool,
+    /// Set by the engine while others have waited longer: no slot that they wait for is given.
     pub is_behind_others: bool,
 }
 
@@ -128,7 +130,7 @@ pub trait Keys {
     fn named(&self, lease_id: &Text) -> Option<NamedLease>;
 
     /// Whether a lease of the task lives: its hold does not expire.
-    fn is_leased(&self, task_id: &Text) -> bool;
+    fn is_leased(&mut self, task_id: &Text) -> bool;
 
     /// fal has taken the job of this lease.
     fn started(&mut self, lease_id: &Text);
@@ -143,14 +145,15 @@ pub struct NoKeys;
 
 impl Keys for NoKeys {
     fn lease(&mut self, _: &KeyAsk<'_>) -> Result<Leased, Rejection> {
-        Err(Rejection::NoKeyAvailable { why: Why::NoneEnabled, retry_after_micros: RETRY_LATEST_MICROS })
+        let retry_after_micros = RETRY_LATEST_MICROS;
+        Err(Rejection::NoKeyAvailable { why: Why::NoneEnabled, retry_after_micros, is_tied: false })
     }
 
     fn named(&self, _: &Text) -> Option<NamedLease> {
         None
     }
 
-    fn is_leased(&self, _: &Text) -> bool {
+    fn is_leased(&mut self, _: &Text) -> bool {
         false
     }
 

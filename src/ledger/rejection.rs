@@ -94,6 +94,8 @@ pub enum Rejection {
         why: Why,
         /// When to ask again, in microseconds from now.
         retry_after_micros: i64,
+        /// The task runs on an account already, and only that one will do.
+        is_tied: bool,
     },
     /// No such lease.
     LeaseNotFound(Text),

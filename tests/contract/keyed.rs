@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use scrip::keypool;
-use scrip::keypool::{AccountId, Desk, Pool, Settings, View};
+use scrip::keypool::{AccountId, Desk, Missing, Opening, Pool, Settings, View};
 use scrip::ledger;
 use scrip::ledger::decide::{Decider, Outcome};
 use scrip::ledger::{Claim, Micros, Rejection, Submission, TaskStatus, Text, Work};
@@ -88,11 +88,17 @@ impl Judge {
         }
     }
 
-    /// The answers, the plan, and the accounts that must be locked first.
-    fn decide(&self, snapshot: Snapshot, items: &[Item]) -> (Vec<Answer>, Plan, BTreeSet<AccountId>) {
+    /// The answers, the plan, and what must be read first.
+    fn decide(
+        &self,
+        snapshot: Snapshot,
+        items: &[Item],
+        tasks: &BTreeSet<Text>,
+    ) -> (Vec<Answer>, Plan, Missing) {
         let mut decider = Decider::new(snapshot.ledger);
         let pool = Pool::new(snapshot.keys, self.view.peers(), &self.settings);
-        let mut desk = Desk::new(pool, &self.view, BTreeSet::new(), self.seed);
+        let opening = Opening { view: &self.view, barred: &[], tasks, seed: self.seed };
+        let mut desk = Desk::new(pool, opening);
         let answers = items.iter().map(|item| match item {
             Item::Ledger(work) => Answer::Ledger(decider.work(work, &mut desk)),
             Item::Pool(request_id, command) => {
@@ -100,10 +106,10 @@ impl Judge {
             }
         });
         let answers = answers.collect();
-        let unlocked = desk.unlocked().clone();
+        let missing = desk.missing().clone();
         let (_, keys) = desk.close();
         let plan = Plan { ledger: decider.into_plan(), keys };
-        if unlocked.is_empty() { (answers, plan, unlocked) } else { (answers, Plan::default(), unlocked) }
+        if missing.is_empty() { (answers, plan, missing) } else { (answers, Plan::default(), missing) }
     }
 
     /// Runs a batch until it is committed; answers it, its plan, and what was read for it.
@@ -115,19 +121,21 @@ impl Judge {
         let mut footprint = self.footprint(items);
         for _ in 0..1_000 {
             let mut decided = None;
+            let tasks = footprint.keys.tasks.clone();
             let mut judge = |snapshot: Snapshot| {
                 let read = snapshot.clone();
-                let (answers, plan, unlocked) = self.decide(self.at_its_moment(snapshot), items);
-                decided = Some((answers, plan.clone(), unlocked, read));
+                let (answers, plan, missing) = self.decide(self.at_its_moment(snapshot), items, &tasks);
+                decided = Some((answers, plan.clone(), missing, read));
                 plan
             };
             match writer.transact(batch_id(), Run::First, &footprint, &mut judge).await {
                 Transacted::Committed => {
-                    let (answers, plan, unlocked, read) = decided.expect("a committed batch was decided");
-                    if unlocked.is_empty() {
+                    let (answers, plan, missing, read) = decided.expect("a committed batch was decided");
+                    if missing.is_empty() {
                         return (answers, plan, (footprint, read));
                     }
-                    footprint.keys.accounts.extend(unlocked);
+                    footprint.keys.accounts.extend(missing.accounts);
+                    footprint.keys.tasks.extend(missing.tasks);
                 }
                 Transacted::NotCommitted(Failure::Again(_)) => tokio::task::yield_now().await,
                 other => panic!("{other:?}"),

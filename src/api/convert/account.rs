@@ -1,6 +1,8 @@
 //! Accounts: what operators send becomes the pool's commands, with their secrets parsed and wiped on the way; what the
 //! pool answers becomes messages, without any.
 
+use std::collections::BTreeSet;
+
 use super::time::timestamp;
 use super::{command, enums, time};
 use crate::engine::bounds::{
@@ -16,6 +18,9 @@ use crate::ledger::limits::{Checks, LINE_CHARS};
 use crate::ledger::{Rejection, Report, Text};
 use crate::pb;
 use crate::vault::FalKey;
+
+/// How many fields can be changed.
+const PATHS: usize = 11;
 
 /// Seals a key that was given.
 pub(in crate::api) type Seal<'a> = &'a dyn Fn(FalKey, Purpose) -> Result<NewKey, Rejection>;
@@ -63,6 +68,11 @@ pub(in crate::api) fn changes(
     let mask = request.update_mask.unwrap_or_default().paths;
     if mask.is_empty() {
         checks.violation("update_mask", "must name the fields to change");
+    }
+    let unique: BTreeSet<&String> = mask.iter().take(PATHS + 1).collect();
+    if unique.len() != mask.len() || mask.len() > PATHS {
+        let each_once = format!("must name each field once, at most {PATHS}");
+        return Err(Rejection::field("update_mask", each_once));
     }
     let (mut api_key, mut billing_api_key) = (request.api_key, request.billing_api_key);
     let (mut key, mut billing) = (None, None);

@@ -42,7 +42,7 @@ pub(super) fn authorize(
 
 pub(super) fn capture(
     state: &mut State,
-    context: &Context<'_>,
+    context: &mut Context<'_>,
     command: &Capture,
 ) -> Result<Effect, Rejection> {
     let (mut task, mut user) = own_task(state, command.user_id, &command.task_id)?;
@@ -63,10 +63,10 @@ pub(super) fn capture_hold(
     task: &mut Task,
     user: &mut User,
     amount: i64,
-    context: &Context<'_>,
+    context: &mut Context<'_>,
     now: Micros,
 ) -> Result<Vec<Arc<Entry>>, Rejection> {
-    check_open(task, amount, now)?;
+    check_open(task, amount, context, now)?;
     let held = task.held.total();
     let exceeds = Rejection::CaptureExceedsHold { held, requested: amount };
     // The hold already keeps to the purses the caller named: draw from what it set aside.
@@ -90,12 +90,16 @@ pub(super) fn capture_hold(
     Ok(entries)
 }
 
-pub(super) fn void(state: &mut State, command: &Void) -> Result<Effect, Rejection> {
+pub(super) fn void(
+    state: &mut State,
+    context: &mut Context<'_>,
+    command: &Void,
+) -> Result<Effect, Rejection> {
     let (mut task, mut user) = own_task(state, command.user_id, &command.task_id)?;
     if task.hold_state == Some(HoldState::Voided) {
         return Ok(Effect::replay(Arc::new(task), user, None));
     }
-    check_open(&task, 0, state.now)?;
+    check_open(&task, 0, context, state.now)?;
     release(&mut task, &mut user, HoldState::Voided, state.now);
     cancel_if_pending(&mut task, state.now);
     // A void writes no entry that could carry it.
@@ -107,7 +111,7 @@ pub(super) fn void(state: &mut State, command: &Void) -> Result<Effect, Rejectio
 
 pub(super) fn expire(
     state: &mut State,
-    context: &Context<'_>,
+    context: &mut Context<'_>,
     command: &ExpireHold,
 ) -> Result<Effect, Rejection> {
     let (mut task, mut user) = own_task(state, command.user_id, &command.task_id)?;
@@ -133,11 +137,13 @@ pub(super) fn release(task: &mut Task, user: &mut User, to: HoldState, now: Micr
     task.hold_expire_time = None;
 }
 
-/// Refuses unless the hold is open and its time has not passed.
-fn check_open(task: &Task, requested: i64, now: Micros) -> Result<(), Rejection> {
+/// Refuses unless the hold is open and its time has not passed: it does not while a runner holds a key for the task.
+fn check_open(task: &Task, requested: i64, context: &mut Context<'_>, now: Micros) -> Result<(), Rejection> {
     let expired = |held: Money| Rejection::HoldExpired { held: held.total(), requested };
     match task.hold_state {
-        Some(HoldState::Open) if is_past(task, now) => Err(expired(task.held)),
+        Some(HoldState::Open) if is_past(task, now) && !context.keys.is_leased(&task.task_id) => {
+            Err(expired(task.held))
+        }
         Some(HoldState::Open) => Ok(()),
         Some(HoldState::Expired) => Err(expired(task.authorized)),
         Some(HoldState::Captured) => Err(conflict(task, "its hold was captured")),

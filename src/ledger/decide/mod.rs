@@ -198,7 +198,7 @@ fn run(state: &mut State, context: &mut Context<'_>) -> Result<Effect, Rejection
         Command::Charge(command) => charge::charge(state, context, command),
         Command::Authorize(command) => hold::authorize(state, context, command),
         Command::Capture(command) => hold::capture(state, context, command),
-        Command::Void(command) => hold::void(state, command),
+        Command::Void(command) => hold::void(state, context, command),
         Command::ExpireHold(command) => hold::expire(state, context, command),
         Command::Refund(command) => refund::refund(state, context, command),
         Command::Credit(command) => credit::credit(state, context, command),

@@ -67,7 +67,7 @@ pub(super) fn complete(
 
 fn completed(
     state: &mut State,
-    context: &Context<'_>,
+    context: &mut Context<'_>,
     (mut task, mut user): (Task, User),
     lease: Option<&NamedLease>,
     command: &CompleteTask,

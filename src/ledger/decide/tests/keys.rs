@@ -40,7 +40,7 @@ impl Keys for Scripted {
         self.leases.get(lease_id).cloned()
     }
 
-    fn is_leased(&self, task_id: &Text) -> bool {
+    fn is_leased(&mut self, task_id: &Text) -> bool {
         self.leased_tasks.contains(task_id)
     }
 
@@ -131,7 +131,7 @@ fn leased(lease_id: &str, key_id: &str) -> Leased {
 }
 
 fn busy() -> Rejection {
-    Rejection::NoKeyAvailable { why: Why::AllBusy, retry_after_micros: 1_000 }
+    Rejection::NoKeyAvailable { why: Why::AllBusy, retry_after_micros: 1_000, is_tied: false }
 }
 
 fn with_key(task_id: &str, amount: i64) -> Charge {
