@@ -14,11 +14,13 @@ mod commands;
 use std::sync::Arc;
 use std::time::Duration;
 
-use commands::{ACTOR, USER, charge, credit, text};
+use commands::{ACTOR, authorize, capture, charge, credit, select, start, text};
 use scrip::clock::System;
 use scrip::engine::{Answer, Engine, EngineError, GrantedKey, Handle, Options, Wait};
-use scrip::keypool::{AllowList, Command as Keys, Done, LeaseOutcome, LeaseState, NewAccount, Purpose};
-use scrip::ledger::command::{Charge, SelectKey};
+use scrip::keypool::{
+    AccountChanges, AllowList, Command as Keys, Done, LeaseOutcome, LeaseState, NewAccount, Purpose,
+};
+use scrip::ledger::command::{Authorize, Charge, StartTask};
 use scrip::ledger::{Command, KeySelection, Micros, Purse, Rejection, Report, Why};
 use scrip::vault::{FalKey, KekId, Keyring};
 use support::model::{Fault, Gate, Model, TestClock};
@@ -101,6 +103,21 @@ impl Replica {
         call
     }
 
+    async fn select(&self, task_id: &str, runner_id: &str, wait_seconds: u64) -> Result<Answer, EngineError> {
+        let command = Command::SelectKey(select(task_id, runner_id, ""));
+        let wait = Wait(Duration::from_secs(wait_seconds));
+        self.handle.submit_waiting(command, "", (&text(ACTOR), None), wait).await
+    }
+
+    async fn submit(&self, command: Command) -> Result<Answer, EngineError> {
+        self.handle.submit(command, "", &text(ACTOR), None).await
+    }
+
+    async fn change(&self, account_id: i64, changes: AccountChanges) {
+        let update = Keys::Update { account_id, changes, reason: text("") };
+        self.handle.keys(update, "", &text(ACTOR), None).await.unwrap();
+    }
+
     async fn release(&self, lease: &GrantedKey) {
         let report = Report { outcome: Some(LeaseOutcome::Succeeded), ..Report::default() };
         let named = (Arc::clone(&lease.lease.lease_id), report);
@@ -163,14 +180,7 @@ async fn a_repeat_gets_the_lease_it_was_given_however_many_wait() {
     let replay = replica.charge("job", 0).await.unwrap();
     assert!(replay.replayed);
     assert_eq!(replay.lease.unwrap().lease, lease.lease);
-    let select = Command::SelectKey(SelectKey {
-        user_id: USER,
-        task_id: text("job"),
-        app_name: text(""),
-        selection: KeySelection::default(),
-    });
-    let wait = Wait::default();
-    let again = replica.handle.submit_waiting(select, "", (&text(ACTOR), None), wait).await.unwrap();
+    let again = replica.select("job", "", 0).await.unwrap();
     assert!(again.replayed && again.lease.unwrap().lease == lease.lease);
 }
 
@@ -310,4 +320,132 @@ async fn a_lease_that_nobody_gives_back_is_swept_and_blames_nobody() {
     let page = scrip::engine::rows::Page { before: None, limit: 1 };
     let newest = replica.handle.audit_log(Some(account), page).await.unwrap().remove(0);
     assert_eq!(&*newest.reason, "reported rate_limited after it had expired");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_names_no_model_stands_in_the_queue_of_its_tasks_model() {
+    let world = World::new();
+    let replica = world.replica();
+    replica.fund().await;
+    replica.add("a", 1).await;
+    replica.submit(Command::Charge(charge("jumper", 1))).await.unwrap();
+    let lease = replica.lease("job").await;
+    let waiting = replica.park("waiting").await;
+    replica.release(&lease).await;
+    assert_eq!(why(replica.select("jumper", "", 0).await), Why::AllBusy);
+    assert_eq!(&*told(waiting).await.lease.task_id, "waiting");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_task_that_must_stay_on_its_account_waits_for_it_and_stands_in_nobodys_way() {
+    let world = World::new();
+    let replica = world.replica();
+    replica.fund().await;
+    let own = replica.add("a", 1).await;
+    let lease = replica.lease("job").await;
+    let lease_id = Arc::clone(&lease.lease.lease_id);
+    let begin = StartTask { lease_id, key_id: text(""), ..start("job", "online-1") };
+    replica.submit(Command::StartTask(begin)).await.unwrap();
+    replica.release(&lease).await;
+    let other = replica.lease("other").await;
+    assert_eq!(other.lease.account_id, own, "the job's account has no slot left");
+    let handle = replica.handle.clone();
+    let poll = tokio::spawn(async move {
+        let again = Command::SelectKey(select("job", "", ""));
+        handle.submit_waiting(again, "", (&text(ACTOR), None), Wait(Duration::from_secs(60))).await
+    });
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    assert!(!poll.is_finished(), "the job waits for its account");
+    replica.add("b", 1).await;
+    let passed = replica.lease("passing").await;
+    assert_ne!(passed.lease.account_id, own);
+    assert!(!poll.is_finished(), "another account cannot tell it how its job ended");
+    replica.release(&other).await;
+    assert_eq!(told(poll).await.lease.account_id, own);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_task_that_runs_already_is_served_before_those_who_wait_for_their_first_key() {
+    let world = World::new();
+    let replica = world.replica();
+    replica.fund().await;
+    replica.add("a", 1).await;
+    let lease = replica.lease("job").await;
+    let lease_id = Arc::clone(&lease.lease.lease_id);
+    let begin = StartTask { lease_id, key_id: text(""), ..start("job", "online-1") };
+    replica.submit(Command::StartTask(begin)).await.unwrap();
+    let _waiting = replica.park("waiting").await;
+    let taken_over = replica.select("job", "another runner", 0).await.unwrap().lease.unwrap();
+    assert_eq!((taken_over.lease.fence, taken_over.lease.account_id), (2, lease.lease.account_id));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_repeat_by_another_runner_is_not_told_the_lease_that_took_its_place() {
+    let world = World::new();
+    let replica = world.replica();
+    replica.fund().await;
+    replica.add("a", 2).await;
+    let mine = replica.lease("job").await;
+    assert!(mine.api_key.is_some());
+    replica.select("job", "another runner", 0).await.unwrap();
+    let replay = replica.charge("job", 0).await.unwrap();
+    assert!(replay.replayed);
+    let told = replay.lease.filter(|lease| lease.api_key.is_some());
+    assert!(told.is_none(), "whose key would be used twice");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_that_could_not_be_opened_serves_as_soon_as_it_is_stored_anew() {
+    let world = World::new();
+    let stranger = world.replica_with(keyring(8));
+    stranger.fund().await;
+    let account = stranger.add("a", 1).await;
+    let replica = world.replica();
+    for _ in 0..2 {
+        let refused = replica.charge("job", 0).await;
+        assert!(
+            matches!(&refused, Err(EngineError::Rejected(Rejection::SecretUnavailable { .. }))),
+            "{refused:?}"
+        );
+    }
+    let key = FalKey::new("key-a:secret".to_owned()).unwrap();
+    let key = replica.handle.seal(key, Purpose::Lease).unwrap();
+    replica.change(account, AccountChanges { key: Some(key), ..AccountChanges::default() }).await;
+    assert_eq!(replica.lease("job").await.api_key.unwrap().expose(), "key-a:secret");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_charge_whose_account_was_deleted_meanwhile_is_answered_without_its_key() {
+    let world = World::new();
+    let replica = world.replica();
+    replica.fund().await;
+    let account = replica.add("a", 1).await;
+    let lease = replica.lease("job").await;
+    let delete = Keys::Delete { account_id: account, reason: text("") };
+    replica.handle.keys(delete, "", &text(ACTOR), None).await.unwrap();
+    let replay = replica.charge("job", 0).await.unwrap();
+    assert!(replay.replayed);
+    let told = replay.lease.unwrap();
+    assert_eq!(told.lease.lease_id, lease.lease.lease_id);
+    assert!(told.api_key.is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hold_past_its_time_is_captured_while_a_runner_holds_a_key_for_it() {
+    let world = World::new();
+    let replica = world.replica();
+    replica.fund().await;
+    replica.add("a", 1).await;
+    for (task_id, keeps) in [("released", false), ("leased", true)] {
+        let hold = Command::Authorize(Authorize { ttl_micros: Some(60 * SECOND), ..authorize(task_id, 10) });
+        replica.submit(hold).await.unwrap();
+        let lease = replica.select(task_id, "", 0).await.unwrap().lease.unwrap();
+        if !keeps {
+            replica.release(&lease).await;
+        }
+    }
+    world.clock.advance(61 * SECOND);
+    let late = replica.submit(Command::Capture(capture("released", 5))).await;
+    assert!(matches!(late, Err(EngineError::Rejected(Rejection::HoldExpired { .. }))), "{late:?}");
+    replica.submit(Command::Capture(capture("leased", 5))).await.unwrap();
 }

@@ -569,6 +569,8 @@ async fn bad_input_is_refused_by_name_and_changes_nothing(mut scrip: Scrip) {
     refused_fields(scrip.keys.update_account(nothing).await, &["update_mask"]);
     let unknown = update(account.account_id, &["use_cnt"], |_| {});
     refused_fields(scrip.keys.update_account(unknown).await, &["update_mask"]);
+    let twice = update(account.account_id, &["remark", "remark"], |_| {});
+    refused_fields(scrip.keys.update_account(twice).await, &["update_mask"]);
     let batch = pb::BatchChargeRequest { requests: vec![with_key(charge(7, "b", 1))], ..Default::default() };
     let results = scrip.billing.batch_charge(batch).await.unwrap().into_inner().results;
     assert!(matches!(results[0].result, Some(pb::batch_charge_result::Result::Error(_))));
