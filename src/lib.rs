@@ -11,6 +11,7 @@
 //! - [`ledger`]: the pure core that decides
 //! - [`keypool`]: which fal key a task gets, and what its account is blamed for; pure as well, not wired to a service yet
 //! - [`audit`]: the pure rules that compare fal's bill, the tasks and the ledger; nothing calls it yet
+//! - [`report`]: the audit on a terminal, as a page, as JSON and CSV; no command prints it yet
 //! - [`fal`]: the typed client of fal's platform API, and a fake fal; not wired to the service yet
 //! - [`vault`]: the fal keys of accounts, sealed at rest; nothing stores one yet
 //! - [`clock`]: time and randomness, handed in
@@ -25,6 +26,7 @@ pub mod fal;
 pub mod keypool;
 pub mod ledger;
 pub mod pb;
+pub mod report;
 pub mod server;
 pub mod store;
 pub mod telemetry;

@@ -152,6 +152,35 @@ const RULES: &[Rule] = &[
         },
     },
     Rule {
+        name: "report rests on the audit alone, and knows no runtime, database or wire",
+        rooms: Rooms::Only(&["report"]),
+        forbids: |mention| {
+            let elsewhere = matches!(mention.segments[0].as_str(), "crate" | "scrip")
+                && mention.segments.get(1).is_some_and(|room| !matches!(room.as_str(), "audit" | "report"));
+            elsewhere
+                || mention.names(&[
+                    "tokio",
+                    "sqlx",
+                    "tonic",
+                    "prost",
+                    "tracing",
+                    "SystemTime",
+                    "Instant",
+                    "rand",
+                ])
+        },
+    },
+    Rule {
+        name: "reconcile joins fal, audit, the stores' traits and the engine, and knows neither wire nor screen",
+        rooms: Rooms::Only(&["reconcile"]),
+        forbids: |mention| {
+            mention.names(&["tonic", "prost"])
+                || mention.enters(&["api", "server", "cli", "report", "config", "telemetry"])
+                || mention.begins_with(&["crate", "store", "sqlite"])
+                || mention.begins_with(&["crate", "store", "postgres"])
+        },
+    },
+    Rule {
         name: "engine speaks to the store's traits and knows no wire",
         rooms: Rooms::Only(&["engine"]),
         forbids: |mention| mention.names(&["sqlx", "tonic", "prost"]),
@@ -450,6 +479,13 @@ fn each_rule_reports_a_source_that_breaks_it() {
         ("vault enters no room", "vault/sealed.rs", "use crate::fal::ApiKey;"),
         ("vault enters no room", "vault/tests/files.rs", "use super::super::super::config::KekArgs;"),
         ("the pure rooms enter no", "keypool/lease.rs", "use crate::vault::FalKey;"),
+        ("report rests on the audit alone", "report/mod.rs", "use crate::ledger::Micros;"),
+        ("report rests on the audit alone", "report/html/mod.rs", "use super::super::super::cli::output;"),
+        ("report rests on the audit alone", "report/csv.rs", "use std::time::SystemTime;"),
+        ("report rests on the audit alone", "report.rs", "async fn f(out: tokio::fs::File) {}"),
+        ("reconcile joins", "reconcile/run.rs", "use crate::report::render;"),
+        ("reconcile joins", "reconcile/fetch.rs", "use crate::store::sqlite::open;"),
+        ("reconcile joins", "reconcile/handle.rs", "fn f(at: prost_types::Timestamp) {}"),
         ("engine speaks to the store's traits", "engine/mod.rs", "use prost_types::Timestamp;"),
         ("store and engine know nobody above", "engine/mod.rs", "use crate::api::convert;"),
         ("store does not know the engine", "store/mod.rs", "use crate::engine::Handle;"),
@@ -480,7 +516,12 @@ fn what_a_door_lets_through_is_no_offence() {
         ("pb.rs", "tonic::include_proto!(\"scrip.v1\");"),
         ("fal/client.rs", "use reqwest::Client;"),
         ("vault/sealed.rs", "use super::Kek; use crate::ledger::Text; use crate::vault::FalKey;"),
+        (
+            "report/html/chart.rs",
+            "use crate::audit::Report; use super::super::words; use crate::report::Options;",
+        ),
         ("cli/charge.rs", "use crate::pb::v1::ChargeRequest;"),
+        ("reconcile/run.rs", "use crate::{audit, fal}; use crate::store::reconcile::Run; use crate::engine::Handle;"),
         ("engine/mod.rs", "use crate::ledger::decide; use crate::store::Store; use tokio::sync::mpsc;"),
         (
             "store/sqlite/write.rs",

@@ -41,6 +41,12 @@ impl Finding {
         message
     }
 
+    /// Whether the message prints the id or figure of this name.
+    pub fn says(&self, name: &str) -> bool {
+        let template = phrase(self).en;
+        template.split('{').skip(1).any(|rest| rest.split_once('}').is_some_and(|(said, _)| said == name))
+    }
+
     /// Prints an id, else a figure; `?` for what the finding does not have.
     fn print(&self, name: &str, language: Language, out: &mut String) {
         let number = |id: Option<i64>| id.map(|id| Figure::Number(id.into()));
@@ -55,15 +61,30 @@ impl Finding {
             _ => None,
         };
         match id.as_ref().or_else(|| self.evidence.get(name)) {
-            Some(Figure::Number(number)) => print_number(name, *number, language, out),
-            Some(Figure::Text(text)) => out.push_str(text),
-            Some(Figure::List(items)) => {
+            Some(figure) => figure.print_to(name, language, out),
+            None => out.push('?'),
+        }
+    }
+}
+
+impl Figure {
+    /// The figure as messages print it, in the unit that its name in the [`super::Evidence`] ends with.
+    pub fn print(&self, name: &str, language: Language) -> String {
+        let mut out = String::new();
+        self.print_to(name, language, &mut out);
+        out
+    }
+
+    fn print_to(&self, name: &str, language: Language, out: &mut String) {
+        match self {
+            Figure::Number(number) => print_number(name, *number, language, out),
+            Figure::Text(text) => out.push_str(text),
+            Figure::List(items) => {
                 for (at, item) in items.iter().enumerate() {
                     out.push_str(if at == 0 { "" } else { ", " });
                     out.push_str(item);
                 }
             }
-            None => out.push('?'),
         }
     }
 }
@@ -222,6 +243,16 @@ mod tests {
         assert_eq!(print("age_micros", 0, en), "0 h");
         assert_eq!(print("billed_time", 0, en), "1970-01-01 00:00:00 UTC");
         assert_eq!(print("tasks", 12, en), "12");
+    }
+
+    #[test]
+    fn a_finding_knows_what_its_message_says_and_prints_the_rest_likewise() {
+        let ids = Figure::List(vec!["r1".into(), "r2".into()]);
+        let finding = Finding::new(Rule::B2, Evidence::new([("request_ids", ids.clone())]));
+        assert!(finding.says("task_id") && finding.says("billed_nano_usd"));
+        assert!(!finding.says("request_ids") && !finding.says("task"));
+        assert_eq!(ids.print("request_ids", Language::Chinese), "r1, r2");
+        assert_eq!(Figure::Number(1_800_000_000).print("threshold_micros", Language::English), "30 min");
     }
 
     #[test]

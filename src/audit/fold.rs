@@ -166,10 +166,13 @@ impl Audit {
         for model in &models {
             totals.sums.add(&model.sums);
         }
+        let (first_day, last_day) = self.scope.days();
         Ok(Report {
             start: self.scope.start,
             end: self.scope.end,
             now: self.scope.now,
+            first_day,
+            last_day,
             rates: self.scope.rates,
             workspaces,
             tasks,

@@ -72,6 +72,22 @@ fn books_that_agree_have_no_findings_and_every_layer_the_same_sums() {
 }
 
 #[test]
+fn a_report_names_the_first_and_the_last_day_of_its_period_by_its_calendar() {
+    let World { scope, accounts, .. } = sound();
+    let days = |scope: Scope| {
+        let mut audit = Audit::new(scope, Thresholds::default(), accounts.clone()).expect("sound");
+        let mut out = Collected::default();
+        audit.task(None, &mut out).expect("wanted");
+        audit.event(None, &mut out).expect("wanted");
+        let report = audit.finish(&mut out).expect("ended");
+        (report.first_day.0, report.last_day.0, report.days.len())
+    };
+    assert_eq!(days(scope.clone()), (100, 109, 0));
+    let calendar = super::super::Calendar::ahead_of_utc(8 * 3_600);
+    assert_eq!(days(Scope { calendar, ..scope }), (100, 110, 0), "the last eight hours are tomorrow's there");
+}
+
+#[test]
 fn a_workspace_with_two_accounts_is_counted_once() {
     let mut world = sound();
     world.events.push(Event { account_id: 2, ..sample::event("r1", 100_000_000) });

@@ -18,6 +18,10 @@ pub struct Report {
     pub end: Micros,
     /// When the evidence was gathered.
     pub now: Micros,
+    /// The first day that has a moment of the period, by the audit's calendar,
+    pub first_day: Day,
+    /// and the last. Between them [`Report::days`] leaves out days on which nothing happened.
+    pub last_day: Day,
     /// What points are worth.
     pub rates: Rates,
     /// Layer 1: what fal says, a row for each workspace the audit is about.

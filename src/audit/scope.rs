@@ -57,9 +57,15 @@ impl Scope {
         self.start <= time && time < self.end
     }
 
+    /// The first and the last day that have a moment of the period.
+    pub(super) fn days(&self) -> (Day, Day) {
+        (self.calendar.day_of(self.start), self.calendar.day_of(self.end.plus(-1)))
+    }
+
     /// Whether a day has a moment of the period.
     pub(super) fn has_day(&self, day: Day) -> bool {
-        self.calendar.day_of(self.start) <= day && day <= self.calendar.day_of(self.end.plus(-1))
+        let (first, last) = self.days();
+        first <= day && day <= last
     }
 
     /// Whether all events of a task can be in the evidence: none is older than the task. A task from before the
