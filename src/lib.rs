@@ -26,6 +26,7 @@ pub mod fal;
 pub mod keypool;
 pub mod ledger;
 pub mod pb;
+pub mod reconcile;
 pub mod report;
 pub mod server;
 pub mod store;

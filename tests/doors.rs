@@ -521,7 +521,10 @@ fn what_a_door_lets_through_is_no_offence() {
             "use crate::audit::Report; use super::super::words; use crate::report::Options;",
         ),
         ("cli/charge.rs", "use crate::pb::v1::ChargeRequest;"),
-        ("reconcile/run.rs", "use crate::{audit, fal}; use crate::store::reconcile::Run; use crate::engine::Handle;"),
+        (
+            "reconcile/run.rs",
+            "use crate::{audit, fal}; use crate::store::reconcile::Run; use crate::engine::Handle;",
+        ),
         ("engine/mod.rs", "use crate::ledger::decide; use crate::store::Store; use tokio::sync::mpsc;"),
         (
             "store/sqlite/write.rs",
