@@ -105,6 +105,7 @@ impl Desk {
                 funding: Funding::PointsThenCash,
                 deployment_uuid: Text::from(""),
                 pay_type: 0,
+                select_key: None,
             });
             engine.handle().submit(charge, "", &Text::from("test"), None).await.unwrap();
         }

@@ -55,13 +55,14 @@ INSERT INTO scrip_workspaces (workspace) SELECT workspace FROM ts_fal_account;
 ALTER TABLE ts_fal_account
     ALTER COLUMN workspace SET NOT NULL,
     ADD CHECK ((status = 1) = (state = 'enabled'));
+ALTER TABLE ts_fal_account SET (fillfactor = 70);        -- room for HOT updates: each lease counts in its account
 CREATE INDEX ts_fal_account_workspace ON ts_fal_account (workspace); -- all accounts of a locked workspace
 
 -- Every key that an account has or had. The secret is sealed; a row without one cannot be leased.
 CREATE TABLE scrip_account_keys (
     account_id bigint NOT NULL,
-    purpose    text NOT NULL CHECK (purpose IN ('lease', 'billing')),
-    key_id     varchar(150) NOT NULL,
+    purpose    text COLLATE "C" NOT NULL CHECK (purpose IN ('lease', 'billing')), -- by bytes: the order of resealing
+    key_id     varchar(150) COLLATE "C" NOT NULL,
     kek_id     text,                                     -- the key-encryption key that sealed it
     sealed     bytea,                                    -- NULL once erased
     created_at timestamptz NOT NULL,
@@ -81,7 +82,7 @@ CREATE TABLE scrip_leases (
     key_id                  varchar(150) NOT NULL,       -- the key that was given: stays when the account's is replaced
     runner_id               varchar(255) NOT NULL,
     user_id                 bigint NOT NULL,
-    task_id                 varchar(100) NOT NULL,
+    task_id                 varchar(100) COLLATE "C" NOT NULL, -- by bytes: the order in which verify reads leases
     fence                   bigint NOT NULL CHECK (fence >= 1), -- 1, 2, 3 … a task
     acquired_at             timestamptz NOT NULL,
     expires_at              timestamptz NOT NULL,
@@ -94,7 +95,8 @@ CREATE TABLE scrip_leases (
     CHECK ((released_at IS NULL) = (outcome IS NULL))
 ) WITH (fillfactor = 85);
 CREATE UNIQUE INDEX scrip_leases_live ON scrip_leases (task_id) WHERE released_at IS NULL; -- a task has one at most
-CREATE INDEX scrip_leases_open ON scrip_leases (account_id) WHERE released_at IS NULL;     -- slots in use
+-- Slots in use. Its condition is no other index's: a plan made of an empty table cannot take another for it.
+CREATE INDEX scrip_leases_open ON scrip_leases (account_id) WHERE outcome IS NULL;
 CREATE INDEX scrip_leases_due ON scrip_leases (expires_at) WHERE released_at IS NULL;      -- the sweep
 
 -- Who changed which account, key or balance, and why: operators, and the pool itself. Append-only.

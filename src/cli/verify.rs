@@ -110,6 +110,7 @@ struct CountsRow {
     entries: u64,
     tasks: u64,
     requests: u64,
+    leases: u64,
     disagreements: u64,
 }
 
@@ -143,13 +144,18 @@ impl Findings {
     }
 
     fn end(&self, out: &mut Out, verification: &Verification) -> io::Result<()> {
-        let &Verification { users, entries, tasks, requests, disagreements } = verification;
+        let &Verification { users, entries, tasks, requests, leases, disagreements } = verification;
         if self.format == Format::Json {
-            return out.json(&CountsRow { users, entries, tasks, requests, disagreements });
+            return out.json(&CountsRow { users, entries, tasks, requests, leases, disagreements });
         }
-        let checked = [(users, "users"), (entries, "entries"), (tasks, "tasks"), (requests, "requests")]
-            .map(|(count, rows)| format!("{count} {rows}"))
-            .join(", ");
+        let counts = [
+            (users, "users"),
+            (entries, "entries"),
+            (tasks, "tasks"),
+            (requests, "requests"),
+            (leases, "leases"),
+        ];
+        let checked = counts.map(|(count, rows)| format!("{count} {rows}")).join(", ");
         let verdict = match disagreements {
             0 => out.paint().green("clean"),
             1 => out.paint().red("1 disagreement"),

@@ -1,10 +1,12 @@
 //! Verify: walks every user's rows in one snapshot and hands them to the pure check, page by page.
 //!
-//! Four streams come sorted by user (users, entries, tasks, requests); each user's share of them is checked together.
-//! Memory holds one page of each stream and the orders of one user.
+//! Five streams are read. Four come sorted by user (users, entries, tasks, requests); each user's share of them is checked together.
+//! The fifth is the leases, checked against the accounts once they are all known. Memory holds one page of each stream,
+//! the orders of one user and the accounts.
 
 use std::collections::VecDeque;
 
+use crate::keypool::verify::PoolCheck;
 use crate::ledger::verify::UserCheck;
 use crate::ledger::{RequestRecord, User, UserId};
 use crate::store::{AuditSnapshot, StoreError, StoredEntry, TaskRecord};
@@ -25,6 +27,8 @@ pub struct Verification {
     pub tasks: u64,
     /// Idempotency records checked.
     pub requests: u64,
+    /// Leases checked.
+    pub leases: u64,
     /// Figures that disagree.
     pub disagreements: u64,
 }
@@ -32,7 +36,7 @@ pub struct Verification {
 impl Verification {
     /// Rows checked so far.
     pub const fn rows(&self) -> u64 {
-        self.users + self.entries + self.tasks + self.requests
+        self.users + self.entries + self.tasks + self.requests + self.leases
     }
 }
 
@@ -70,7 +74,33 @@ pub async fn verify(
         }
         progress(&so_far);
     }
+    pool(&mut *streams.snapshot, &mut so_far, found, progress).await?;
     Ok(so_far)
+}
+
+/// Checks the leases and accounts.
+async fn pool(
+    snapshot: &mut dyn AuditSnapshot,
+    so_far: &mut Verification,
+    found: &mut (dyn FnMut(Disagreement) + Send),
+    progress: &mut (dyn FnMut(&Verification) + Send),
+) -> Result<(), StoreError> {
+    let mut check = PoolCheck::default();
+    let mut after = (String::new(), i64::MIN);
+    loop {
+        let leases = snapshot.leases((&after.0, after.1), PAGE).await?;
+        let Some(last) = leases.last() else { break };
+        after = (last.task_id.to_string(), last.fence);
+        leases.iter().for_each(|lease| check.lease(lease));
+        so_far.leases = check.leases();
+        progress(so_far);
+    }
+    let rows = snapshot.key_pool().await?;
+    for disagreement in check.finish(&rows.accounts, &rows.workspaces) {
+        so_far.disagreements += 1;
+        found(disagreement);
+    }
+    Ok(())
 }
 
 /// One sorted stream: the page at hand, and where the next one starts.

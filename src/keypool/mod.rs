@@ -49,6 +49,7 @@ mod shelves;
 #[cfg(test)]
 mod tests;
 mod verdict;
+pub mod verify;
 pub mod view;
 pub mod vitals;
 pub mod workspace;

@@ -200,6 +200,9 @@ pub struct FindingRow {
     pub finding: audit::Finding,
 }
 
+/// A row of a report: its layer, its number there, and itself as JSON.
+pub type ReportRow = (i16, i64, String);
+
 /// A planned cost that was, or was not, written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Applied {
@@ -299,7 +302,7 @@ pub trait ReconcileStore: Send + Sync + 'static {
         run_id: i64,
         after: (i16, i64),
         limit: u32,
-    ) -> BoxFuture<'_, Result<Vec<(i16, i64, String)>, StoreError>>;
+    ) -> BoxFuture<'_, Result<Vec<ReportRow>, StoreError>>;
 }
 
 /// What a run judges, as of one moment, stream by stream, each in the order `audit` asks for. Each call answers the

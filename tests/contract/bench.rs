@@ -4,15 +4,20 @@ use std::sync::Arc;
 
 use scrip::clock::{Clock, System};
 use scrip::engine::verify;
+use scrip::keypool::{AccountKey, Lease};
 use scrip::ledger::decide::{Done, Outcome};
 use scrip::ledger::{
-    Entry, EntryRange, Footprint, Micros, Plan, Rejection, RequestRecord, Snapshot, User, Work, decide,
+    Entry, EntryRange, Footprint, Micros, Plan, Rejection, RequestRecord, User, Work, decide,
 };
-use scrip::store::{AuditSnapshot, Failure, Reader, Run, Store, StoredEntry, TaskRecord, Transacted, Writer};
+use scrip::store::{
+    AuditRecord, AuditSnapshot, Failure, Page, PoolRows, Reader, Run, Snapshot, Store, StoredEntry,
+    TaskRecord, Transacted, Writer,
+};
 use uuid::Uuid;
 
 use crate::commands::{AsCommand, submission};
 use crate::invariants;
+use crate::support::model::keypool_world::World as PoolWorld;
 use crate::support::model::world::World;
 use crate::support::model::{Model, TestClock};
 use crate::support::{eventually, postgres};
@@ -26,6 +31,8 @@ pub(crate) struct Bench {
     pub(crate) writer: Box<dyn Writer>,
     /// What the store must hold, by the plans that were committed through this bench.
     pub(crate) shadow: World,
+    /// What it must hold of the key pool.
+    pub(crate) pool: PoolWorld,
     /// Writers of the test's own have written too, so that the shadow does not hold it all.
     pub(crate) raced: bool,
     /// The plan of the newest batch.
@@ -43,6 +50,8 @@ pub(crate) struct Stored {
     pub(crate) entries: Vec<StoredEntry>,
     pub(crate) tasks: Vec<TaskRecord>,
     pub(crate) requests: Vec<RequestRecord>,
+    pub(crate) leases: Vec<Lease>,
+    pub(crate) pool: PoolRows,
 }
 
 pub(crate) fn batch_id() -> Uuid {
@@ -82,6 +91,7 @@ impl Bench {
             writer: store.writer(),
             store,
             shadow: World::default(),
+            pool: PoolWorld::default(),
             raced: false,
             plan: Plan::default(),
             clock,
@@ -169,7 +179,13 @@ impl Bench {
         }
         let wrong = invariants::of_world(&self.shadow);
         assert!(wrong.is_empty(), "{wrong:#?}");
-        assert_eq!(self.stored().await, stored_of(shadow_snapshot(&self.shadow).await).await);
+        let wrong = self.pool.wrong();
+        assert!(wrong.is_empty(), "{wrong:#?}");
+        let shadow = self.shadow_reader().await;
+        let expected = stored_of(shadow.audit_snapshot().await.expect("a snapshot of memory")).await;
+        assert_eq!(self.stored().await, expected);
+        assert_eq!(secrets(self.reader.as_ref()).await, secrets(shadow.as_ref()).await);
+        assert_eq!(audit_log(self.reader.as_ref()).await, audit_log(shadow.as_ref()).await);
         self.verify().await;
     }
 
@@ -190,25 +206,50 @@ impl Bench {
     /// A reader of the shadow, by the clock of the store.
     pub(crate) async fn shadow_reader(&self) -> Arc<dyn Reader> {
         let clock = TestClock::at(self.now().await);
-        Model::holding(clock, self.shadow.clone()).reader()
+        Model::holding_both(clock, self.shadow.clone(), self.pool.clone()).reader()
     }
 }
 
-async fn shadow_snapshot(shadow: &World) -> Box<dyn AuditSnapshot> {
-    let reader = Model::holding(TestClock::at(START), shadow.clone()).reader();
-    reader.audit_snapshot().await.expect("a snapshot of memory")
+/// All keys that hold a secret, page by page.
+pub(crate) async fn secrets(reader: &dyn Reader) -> Vec<AccountKey> {
+    let mut keys: Vec<AccountKey> = Vec::new();
+    loop {
+        let last = keys.last().cloned();
+        let after =
+            last.as_ref().map_or((0, "", ""), |key| (key.account_id, key.purpose.as_str(), &key.key_id));
+        let page = reader.sealed_keys(after, 3).await.expect("keys");
+        if page.is_empty() {
+            return keys;
+        }
+        keys.extend(page);
+    }
+}
+
+/// The whole audit log in the order of writing, page by page, whatever the row ids.
+pub(crate) async fn audit_log(reader: &dyn Reader) -> Vec<AuditRecord> {
+    let mut rows: Vec<AuditRecord> = Vec::new();
+    loop {
+        let page = Page { before: rows.last().map(|row| row.id), limit: 7 };
+        let more = reader.audit_log(None, page).await.expect("the audit log");
+        if more.is_empty() {
+            rows.reverse();
+            (1..).zip(&mut rows).for_each(|(id, row)| row.id = id);
+            return rows;
+        }
+        rows.extend(more);
+    }
 }
 
 /// Runs a batch until it is committed: the first answer that is not "again".
 pub(crate) async fn transact(writer: &mut dyn Writer, work: &[Work]) -> (Vec<Vec<Outcome>>, Plan) {
-    let footprint = Footprint::of(work);
+    let footprint = Footprint::of(work).into();
     for _ in 0..1_000 {
         let mut decision = None;
         let mut judge = |snapshot: Snapshot| {
-            let decided = decide(snapshot, work);
+            let decided = decide(snapshot.ledger, work);
             let plan = decided.plan.clone();
             decision = Some(decided);
-            plan
+            plan.into()
         };
         let transacted = writer.transact(batch_id(), Run::First, &footprint, &mut judge).await;
         match transacted {
@@ -226,7 +267,14 @@ pub(crate) async fn transact(writer: &mut dyn Writer, work: &[Work]) -> (Vec<Vec
 /// Reads a snapshot to its end, in pages that do not divide what is there.
 async fn stored_of(mut snapshot: Box<dyn AuditSnapshot>) -> Stored {
     const PAGE: u32 = 7;
-    let mut stored = Stored { users: vec![], entries: vec![], tasks: vec![], requests: vec![] };
+    let mut pool = snapshot.key_pool().await.expect("the key pool");
+    // Of no promised order, and of the moment of reading.
+    pool.now = Micros(0);
+    pool.workspaces.sort_by_key(|row| Arc::clone(&row.workspace));
+    pool.accounts.sort_by_key(|row| row.account_id);
+    pool.usage.sort_by_key(|row| Arc::clone(&row.workspace));
+    let mut stored =
+        Stored { users: vec![], entries: vec![], tasks: vec![], requests: vec![], leases: vec![], pool };
     loop {
         let after = stored.users.last().map_or(0, |user: &User| user.user_id);
         let page = snapshot.users(after, PAGE).await.expect("users");
@@ -260,6 +308,15 @@ async fn stored_of(mut snapshot: Box<dyn AuditSnapshot>) -> Stored {
             break;
         }
         stored.requests.extend(page);
+    }
+    loop {
+        let last = stored.leases.last();
+        let after = last.map_or(("".into(), 0), |lease| (Arc::clone(&lease.task_id), lease.fence));
+        let page = snapshot.leases((&after.0, after.1), 7).await.expect("leases");
+        if page.is_empty() {
+            break;
+        }
+        stored.leases.extend(page);
     }
     // A database sorts text by its own collation, and numbers rows as it likes as long as the order is that of writing.
     stored.requests.sort_by_key(|row| (row.user_id, Arc::clone(&row.request_id)));

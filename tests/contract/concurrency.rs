@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use scrip::ledger::decide::Outcome;
-use scrip::ledger::{Footprint, HoldState, Purse, Rejection, Snapshot, Work, decide};
-use scrip::store::{Run, Transacted};
+use scrip::ledger::{Footprint, HoldState, Purse, Rejection, Work, decide};
+use scrip::store::{Run, Snapshot, Transacted};
 
 use crate::bench::{Bench, batch_id, transact};
 use crate::commands::{
@@ -182,9 +182,10 @@ pub(crate) async fn a_reader_does_not_wait_for_a_batch_nor_see_it_before_its_end
                 (users[0].balance.points, task)
             })
         }));
-        decide(snapshot, &work).plan
+        decide(snapshot.ledger, &work).plan.into()
     };
-    let transacted = bench.writer.transact(batch_id(), Run::First, &Footprint::of(&work), &mut judge).await;
+    let transacted =
+        bench.writer.transact(batch_id(), Run::First, &Footprint::of(&work).into(), &mut judge).await;
     assert!(matches!(transacted, Transacted::Committed), "{transacted:?}");
     assert_eq!(seen, Some((90, None)));
     assert_eq!(bench.reader.users(&[USER]).await.expect("users")[0].balance.points, 30, "and sees it after");

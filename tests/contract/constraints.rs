@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use scrip::ledger::{
-    Change, Entry, Footprint, HoldState, Money, Plan, Purse, Rejection, Snapshot, Task, User, Work, decide,
+    Change, Entry, Footprint, HoldState, Money, Plan, Purse, Rejection, Task, User, Work, decide,
 };
-use scrip::store::{Failure, Run, StoreError, Transacted};
+use scrip::store::{Failure, Run, Snapshot, StoreError, Transacted};
 
 use crate::bench::{Bench, batch_id};
 use crate::commands::{USER, authorize, charge, credit, of_user, one, refund, start};
@@ -13,12 +13,12 @@ use crate::commands::{USER, authorize, charge, credit, of_user, one, refund, sta
 /// Has a batch decided, changes its plan, and answers how the store took it.
 async fn changed(bench: &mut Bench, work: &[Work], change: impl Fn(&mut Plan) + Send + Sync) -> Transacted {
     let mut judge = |snapshot: Snapshot| {
-        let mut plan = decide(snapshot, work).plan;
+        let mut plan = decide(snapshot.ledger, work).plan;
         assert!(!plan.is_empty(), "there is something to break");
         change(&mut plan);
-        plan
+        plan.into()
     };
-    bench.writer.transact(batch_id(), Run::First, &Footprint::of(work), &mut judge).await
+    bench.writer.transact(batch_id(), Run::First, &Footprint::of(work).into(), &mut judge).await
 }
 
 fn is_bug(transacted: &Transacted) -> bool {

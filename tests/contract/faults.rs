@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use scrip::clock::Clock;
-use scrip::ledger::{Footprint, Purse, Snapshot, Work, decide};
-use scrip::store::{Failure, Run, Store, StoreError, Transacted, Writer};
+use scrip::ledger::{Footprint, Purse, Work, decide};
+use scrip::store::{Failure, Run, Snapshot, Store, StoreError, Transacted, Writer};
 use uuid::Uuid;
 
 use crate::bench::{START, batch_id};
@@ -23,9 +23,9 @@ async fn call(writer: &mut dyn Writer, id: Uuid, run: Run, work: &[Work]) -> (Tr
     let mut decided = false;
     let mut judge = |snapshot: Snapshot| {
         decided = true;
-        decide(snapshot, work).plan
+        decide(snapshot.ledger, work).plan.into()
     };
-    let transacted = writer.transact(id, run, &Footprint::of(work), &mut judge).await;
+    let transacted = writer.transact(id, run, &Footprint::of(work).into(), &mut judge).await;
     (transacted, decided)
 }
 

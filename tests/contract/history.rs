@@ -53,6 +53,8 @@ fn rename(submission: &mut Submission, part: &str) {
         Command::CompleteTask(command) => named(&mut command.task_id),
         Command::FailTask(command) => named(&mut command.task_id),
         Command::ExpireHold(command) => named(&mut command.task_id),
+        Command::SelectKey(command) => named(&mut command.task_id),
+        Command::NoteAttempt(command) => named(&mut command.task_id),
         Command::Credit(_) | Command::Debit(_) => {}
     }
     submission.request_id.iter_mut().for_each(named);

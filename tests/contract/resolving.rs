@@ -1,7 +1,7 @@
 //! Batch ids: what became of a batch whose COMMIT nobody answered.
 
-use scrip::ledger::{Footprint, Micros, Plan, Purse, Snapshot, Work, decide};
-use scrip::store::{Run, Transacted, Writer};
+use scrip::ledger::{Footprint, Micros, Plan, Purse, Work, decide};
+use scrip::store::{Run, Snapshot, Transacted, Writer};
 use uuid::Uuid;
 
 use crate::bench::{Bench, batch_id};
@@ -11,11 +11,11 @@ use crate::commands::{USER, charge, credit, of_user, one};
 async fn call(writer: &mut dyn Writer, id: Uuid, run: Run, work: &[Work]) -> (Transacted, Option<Plan>) {
     let mut planned = None;
     let mut judge = |snapshot: Snapshot| {
-        let plan = decide(snapshot, work).plan;
+        let plan = decide(snapshot.ledger, work).plan;
         planned = Some(plan.clone());
-        plan
+        plan.into()
     };
-    let transacted = writer.transact(id, run, &Footprint::of(work), &mut judge).await;
+    let transacted = writer.transact(id, run, &Footprint::of(work).into(), &mut judge).await;
     (transacted, planned)
 }
 

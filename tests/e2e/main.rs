@@ -9,6 +9,7 @@ mod availability;
 mod billing;
 mod holds;
 mod idempotency;
+mod keys;
 mod lists;
 mod peers;
 mod refusals;

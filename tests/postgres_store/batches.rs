@@ -170,7 +170,13 @@ async fn a_plan_that_does_not_fit_the_tables_is_a_bug_and_writes_nothing() {
         task.task_id = text("t9");
         snapshot.tasks.push(task);
     };
-    let start = StartTask { user_id: 1, task_id: text("t9"), online_task_id: text("o"), key_id: text("k") };
+    let start = StartTask {
+        user_id: 1,
+        task_id: text("t9"),
+        online_task_id: text("o"),
+        key_id: text("k"),
+        lease_id: text(""),
+    };
     let both = [work(Command::StartTask(start), ""), charge(1, "t1", 100)];
     let ended = run_with(&mut *writer, batch_id(), Run::First, &both, rename).await.ended;
     assert!(is_bug(&ended) && format!("{ended:?}").contains("0 of 1 tasks"), "{ended:?}");
@@ -319,9 +325,9 @@ async fn a_batch_that_is_dropped_or_panics_leaves_nothing_open() {
     let mut writer = store.writer();
     run(&mut *writer, &[credit(1, 500, Purse::Points, "c1")]).await.committed();
     let batch = [charge(1, "t1", 100)];
-    let footprint = Footprint::of(&batch);
+    let footprint = Footprint::of(&batch).into();
 
-    let mut deciding = |_: Snapshot| -> Plan { panic!("a bug in the ledger") };
+    let mut deciding = |_: scrip::store::Snapshot| -> scrip::store::Plan { panic!("a bug in the ledger") };
     let transacting = writer.transact(batch_id(), Run::First, &footprint, &mut deciding);
     let panicked = futures::FutureExt::catch_unwind(std::panic::AssertUnwindSafe(transacting)).await;
     assert!(panicked.is_err());
@@ -329,7 +335,7 @@ async fn a_batch_that_is_dropped_or_panics_leaves_nothing_open() {
     let mut other = connect(&url).await;
     let mut held = other.begin().await.unwrap();
     sqlx::raw_sql("UPDATE ts_users SET updated_at = now()").execute(&mut *held).await.unwrap();
-    let mut deciding = |_: Snapshot| Plan::default();
+    let mut deciding = |_: scrip::store::Snapshot| scrip::store::Plan::default();
     let transacting = writer.transact(batch_id(), Run::First, &footprint, &mut deciding);
     assert!(tokio::time::timeout(Duration::from_millis(300), transacting).await.is_err());
     held.rollback().await.unwrap();

@@ -3,7 +3,11 @@
 #![allow(clippy::unwrap_used)]
 
 mod batches;
+mod keys;
+mod keys_reading;
+mod keys_writing;
 mod opening;
+mod pool;
 mod reading;
 mod statements;
 #[path = "../support/mod.rs"]
@@ -76,6 +80,7 @@ fn charge_of(user_id: UserId, task_id: &str, amount: i64) -> Charge {
         funding: Funding::PointsThenCash,
         deployment_uuid: text("d-1"),
         pay_type: 3,
+        select_key: None,
     }
 }
 
@@ -105,14 +110,15 @@ async fn run_with(
     batch: &[Work],
     tamper: impl Fn(&mut Snapshot) + Send + Sync,
 ) -> Batch {
-    let footprint = Footprint::of(batch);
+    let footprint = Footprint::of(batch).into();
     let (mut plan, mut outcomes) = (Plan::default(), Vec::new());
-    let mut deciding = |mut snapshot: Snapshot| {
+    let mut deciding = |snapshot: scrip::store::Snapshot| {
+        let mut snapshot = snapshot.ledger;
         tamper(&mut snapshot);
         let decision = decide(snapshot, batch);
         outcomes = decision.outcomes.into_iter().flatten().collect();
         plan = decision.plan.clone();
-        decision.plan
+        decision.plan.into()
     };
     let ended = writer.transact(id, run, &footprint, &mut deciding).await;
     Batch { ended, plan, outcomes }

@@ -1,16 +1,14 @@
 //! Which databases are served, and which are refused with what words.
 
+use scrip::keypool;
+use scrip::ledger::Change;
 use scrip::store::StoreError;
 use scrip::store::postgres::migrate;
 use sqlx::Row;
 
+use super::pool::{account, execute, lease, naming, rows, transact, write};
 use super::support::postgres::{connect, shared};
 use super::*;
-
-async fn execute(url: &str, sql: &'static str) {
-    let mut connection = connect(url).await;
-    sqlx::raw_sql(sql).execute(&mut connection).await.unwrap();
-}
 
 async fn refusal(url: &str, options: Options) -> String {
     match open(url, options).await {
@@ -28,9 +26,12 @@ async fn a_fresh_database_is_migrated_once_and_then_left_alone() {
     assert!(words.contains("scrip migrate"), "{words}");
 
     let report = migrate(&url, &Options::default()).await.unwrap();
-    assert_eq!((report.applied.as_slice(), report.version), (["0001_ledger".to_owned()].as_slice(), 1));
+    assert_eq!(
+        (report.applied, report.version),
+        (vec!["0001_ledger".to_owned(), "0002_keypool".to_owned()], 2)
+    );
     let report = migrate(&url, &Options::default()).await.unwrap();
-    assert_eq!((report.applied.len(), report.version), (0, 1));
+    assert_eq!((report.applied.len(), report.version), (0, 2));
 
     let store = open(&url, Options::default()).await.unwrap();
     let described = store.describe();
@@ -67,12 +68,12 @@ async fn foreign_tables_are_refused_by_name_and_others_left_alone() {
 #[tokio::test]
 async fn a_schema_that_needs_a_newer_release_is_refused_and_one_that_does_not_is_served() {
     let Some((url, _)) = fresh().await else { return };
-    execute(&url, "INSERT INTO scrip_schema (version, oldest_binary) VALUES (2, '0.1.0')").await;
+    execute(&url, "INSERT INTO scrip_schema (version, oldest_binary) VALUES (3, '0.1.0')").await;
     open(&url, migrating()).await.unwrap();
-    execute(&url, "INSERT INTO scrip_schema (version, oldest_binary) VALUES (3, '0.10.0')").await;
+    execute(&url, "INSERT INTO scrip_schema (version, oldest_binary) VALUES (4, '0.10.0')").await;
     for options in [migrating(), Options::default()] {
         let words = refusal(&url, options).await;
-        assert!(words.contains("scrip 0.10.0") && words.contains("version 3"), "{words}");
+        assert!(words.contains("scrip 0.10.0") && words.contains("version 4"), "{words}");
     }
 }
 
@@ -128,6 +129,30 @@ async fn a_role_that_may_not_make_tables_serves_what_another_has_migrated() {
     // It may not write: said in words that name the missing rights.
     let ended = run(&mut *store.writer(), &[credit(1, 100, Purse::Points, "r")]).await.ended;
     assert!(format!("{ended:?}").contains("grant it"), "{ended:?}");
+    // With these rights it may, and with no more.
+    let sql = format!(
+        "GRANT INSERT ON ALL TABLES IN SCHEMA public TO {role};
+         GRANT UPDATE ON ts_users, ts_fal_tasks, ts_fal_account, scrip_workspaces, scrip_account_keys, scrip_leases
+             TO {role};
+         GRANT DELETE ON scrip_commits TO {role}; GRANT USAGE ON SEQUENCE ts_fal_account_id_seq TO {role}"
+    );
+    sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&mut connection).await.unwrap();
+    let mut writer = store.writer();
+    run(&mut *writer, &[credit(1, 100, Purse::Points, "r")]).await.committed();
+    run(&mut *writer, &[charge(1, "t", 1)]).await.committed();
+    let footprint = keypool::Footprint { new_accounts: 1, ..naming(&["a"]) };
+    let add = |snapshot: &keypool::Snapshot| rows(&[account(snapshot.fresh_ids[0], "a")], &[]);
+    let (ended, _) = transact(&mut *writer, footprint, add).await;
+    assert!(matches!(ended, Transacted::Committed), "{ended:?}");
+    let plan = keypool::Plan {
+        accounts: vec![(Change::Update, account(1, "a"))],
+        balances: vec![(text("a"), Some(1))],
+        leases: rows(&[], &[lease("l", 1, "t", 1)]).leases,
+        ..keypool::Plan::default()
+    };
+    write(&mut *writer, plan).await;
+    writer.prune_commits(store.reader().now().await.unwrap(), 1).await.unwrap();
+    drop(writer);
     drop(store);
     let sql = format!("DROP OWNED BY {role}; DROP ROLE {role}");
     sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&mut connection).await.unwrap();

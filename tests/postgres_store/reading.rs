@@ -68,7 +68,10 @@ async fn step(writer: &mut dyn Writer, model: &mut Model, batch: &[Work]) {
 
 fn start(task_id: &str, online: &str) -> Work {
     let (task_id, online_task_id, key_id) = (text(task_id), text(online), text("key-1"));
-    work(Command::StartTask(StartTask { user_id: 1, task_id, online_task_id, key_id }), "")
+    work(
+        Command::StartTask(StartTask { user_id: 1, task_id, online_task_id, key_id, lease_id: text("") }),
+        "",
+    )
 }
 
 fn complete(task_id: &str, capture_amount: Option<i64>) -> CompleteTask {
@@ -80,6 +83,7 @@ fn complete(task_id: &str, capture_amount: Option<i64>) -> CompleteTask {
         cost_nano_usd: Some(90_240_000),
         billable_units: text("8.439999999999998"),
         capture_amount,
+        lease_id: text(""),
     }
 }
 
@@ -106,8 +110,15 @@ async fn history(writer: &mut dyn Writer) -> Model {
     let void = Void { user_id: 1, task_id: text("voided"), reason: text("no") };
     step(writer, m, &[work(Command::CompleteTask(capture), "done"), work(Command::Void(void), "v")]).await;
     let error = text("the model\nsaid no");
-    let fail =
-        FailTask { user_id: 1, task_id: text("mixed"), online_task_id: text("o-3"), error, no_refund: false };
+    let fail = FailTask {
+        user_id: 1,
+        task_id: text("mixed"),
+        online_task_id: text("o-3"),
+        error,
+        no_refund: false,
+        lease_id: text(""),
+        report: Box::default(),
+    };
     step(writer, m, &[work(Command::FailTask(fail), ""), hold("open", 30, Some(60_000_000))]).await;
     step(writer, m, &[hold("short", 20, Some(1))]).await;
     let capture = Capture { user_id: 1, task_id: text("open"), amount: 30 };

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use sqlx::{AssertSqlSafe, Executor, SqlSafeStr};
+use sqlx::{AssertSqlSafe, Executor, Row, SqlSafeStr};
 
 use super::support::postgres::connect;
 use super::*;
@@ -30,6 +30,33 @@ async fn every_statement_is_prepared_by_the_migrated_database() {
     for (name, sql) in files {
         let prepared = (&mut connection).prepare(AssertSqlSafe(sql).into_sql_str()).await;
         prepared.unwrap_or_else(|error| panic!("{name}: {error}"));
+    }
+}
+
+#[tokio::test]
+async fn no_statement_of_the_writer_reads_a_table_whole() {
+    let Some((url, _store)) = fresh().await else { return };
+    let mut connection = connect(&url).await;
+    let session = include_str!("../../src/store/postgres/sql/session_writer.sql");
+    sqlx::query(session).bind("10s").bind("5s").bind("10s").execute(&mut connection).await.unwrap();
+    for (name, sql) in sql_files().into_iter().filter(|(name, _)| name.starts_with("writer_")) {
+        let parameters = (1..).take_while(|number| sql.contains(&format!("${number}"))).count();
+        let values = vec!["NULL"; parameters].join(", ");
+        let execute = if parameters == 0 { String::new() } else { format!("({values})") };
+        let prepare = format!("PREPARE look AS {sql}");
+        sqlx::raw_sql(AssertSqlSafe(prepare)).execute(&mut connection).await.unwrap();
+        // The plan that the session keeps, made while the tables are empty.
+        let explain = AssertSqlSafe(format!("EXPLAIN (COSTS OFF) EXECUTE look{execute}"));
+        let plan = sqlx::raw_sql(explain).fetch_all(&mut connection).await.unwrap();
+        let plan: Vec<String> = plan.iter().map(|line| line.get(0)).collect();
+        // A scan of an index without a condition is one of the whole table, too.
+        let ends = plan.iter().skip(1).map(String::as_str).chain([""]);
+        let whole = plan.iter().zip(ends).find(|(line, next)| {
+            line.contains("Seq Scan on ")
+                || (line.contains("Index") && line.contains("Scan ") && !next.contains("Index Cond: "))
+        });
+        assert_eq!(whole, None, "{name}:\n{}", plan.join("\n"));
+        sqlx::raw_sql("DEALLOCATE look").execute(&mut connection).await.unwrap();
     }
 }
 

@@ -107,11 +107,11 @@ pub(crate) async fn transact(
 ) -> (Transacted, Option<Decision>) {
     let mut decision = None;
     let ended = writer
-        .transact(batch_id, run, &Footprint::of(work), &mut |snapshot| {
-            let decided = decide(snapshot, work);
+        .transact(batch_id, run, &Footprint::of(work).into(), &mut |snapshot| {
+            let decided = decide(snapshot.ledger, work);
             let plan: Plan = decided.plan.clone();
             decision = Some(decided);
-            plan
+            plan.into()
         })
         .await;
     (ended, decision)
@@ -147,6 +147,7 @@ pub(crate) fn charge_of(user_id: i64, task_id: &str, amount: i64) -> Charge {
         funding: Funding::PointsThenCash,
         deployment_uuid: Text::from("deployment-7"),
         pay_type: 1,
+        select_key: None,
     }
 }
 
@@ -165,6 +166,7 @@ pub(crate) fn start(user_id: i64, task_id: &str, online_task_id: &str) -> Work {
         task_id: Text::from(task_id),
         online_task_id: Text::from(online_task_id),
         key_id: Text::from("key-1"),
+        lease_id: Text::from(""),
     };
     work(Command::StartTask(start), "")
 }
@@ -178,6 +180,7 @@ pub(crate) fn complete(user_id: i64, task_id: &str, output: &str) -> Work {
         cost_nano_usd: Some(90_240_000),
         billable_units: Text::from("8.44"),
         capture_amount: None,
+        lease_id: Text::from(""),
     };
     work(Command::CompleteTask(complete), "")
 }
@@ -189,6 +192,8 @@ pub(crate) fn fail(user_id: i64, task_id: &str) -> Work {
         online_task_id: Text::from(""),
         error: Text::from("upstream said no"),
         no_refund: false,
+        lease_id: Text::from(""),
+        report: Default::default(),
     };
     work(Command::FailTask(fail), "")
 }

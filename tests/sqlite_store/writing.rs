@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use scrip::engine::verify;
 use scrip::ledger::{EntryRange, Footprint, Micros, Plan, Purse, Work};
-use scrip::store::{Failure, Run, Store, StoreError, Transacted, Writer};
+use scrip::store::{Failure, Run, Snapshot, Store, StoreError, Transacted, Writer};
 
 use crate::support::{
     World, authorize, charge, complete, credit, execute, fail, number, refund, start, transact,
@@ -144,11 +144,11 @@ async fn a_plan_that_does_not_fit_the_tables_is_rolled_back() {
     let mut writer = store.writer();
     world.commit(&mut writer, &[credit(1, Purse::Points, 10, "c1")]).await;
     let works = [credit(1, Purse::Points, 5, "c2")];
-    let footprint = Footprint::of(&works);
-    let mut lost_user = |snapshot| {
-        let mut plan = scrip::ledger::decide(snapshot, &works).plan;
+    let footprint = Footprint::of(&works).into();
+    let mut lost_user = |snapshot: Snapshot| {
+        let mut plan = scrip::ledger::decide(snapshot.ledger, &works).plan;
         plan.users[0].1.user_id = 77;
-        plan
+        plan.into()
     };
     let ended = writer.transact(world.batch_id(), Run::First, &footprint, &mut lost_user).await;
     let Transacted::NotCommitted(Failure::Stop(StoreError::Bug { what, source })) = ended else {

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 
 use scrip::pb;
 use scrip::pb::billing_service_client::BillingServiceClient;
+use scrip::pb::key_service_client::KeyServiceClient;
 use scrip::pb::task_service_client::TaskServiceClient;
 use tempfile::TempDir;
 use tonic::transport::Channel;
@@ -14,12 +15,16 @@ use tonic_types::StatusExt;
 use super::server::{Launch, ScripProcess};
 use super::{postgres, server};
 
+/// What seals secrets on PostgreSQL, where it must be given; on SQLite the server makes one of its own.
+pub const KEK: &str = "tests:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+
 /// A server of its own on a database of its own, and clients of it.
 pub struct Scrip {
     pub server: ScripProcess,
     pub database_url: String,
     pub billing: BillingServiceClient<Channel>,
     pub tasks: TaskServiceClient<Channel>,
+    pub keys: KeyServiceClient<Channel>,
     _directory: Option<TempDir>,
 }
 
@@ -34,15 +39,16 @@ impl Scrip {
     /// On a new PostgreSQL database; `None` where PostgreSQL is left out, which has then been said aloud.
     pub async fn on_postgres() -> Option<Scrip> {
         let url = postgres::shared()?.fresh_database().await;
-        Some(Scrip::on(Launch::new(&url), url, None).await)
+        Some(Scrip::on(Launch::new(&url).env("SCRIP_KEK", KEK), url, None).await)
     }
 
     pub async fn on(launch: server::Launch, database_url: String, directory: Option<TempDir>) -> Scrip {
         let server = launch.start().await;
         let channel = server.channel().await;
         let billing = BillingServiceClient::new(channel.clone()).max_decoding_message_size(64 << 20);
-        let tasks = TaskServiceClient::new(channel).max_decoding_message_size(64 << 20);
-        Scrip { server, database_url, billing, tasks, _directory: directory }
+        let tasks = TaskServiceClient::new(channel.clone()).max_decoding_message_size(64 << 20);
+        let keys = KeyServiceClient::new(channel);
+        Scrip { server, database_url, billing, tasks, keys, _directory: directory }
     }
 
     pub async fn credit(

@@ -2,10 +2,12 @@
 //! named `ledger` beside it.
 
 use super::ledger::command::{
-    Authorize, Capture, Charge, Command, CompleteTask, Credit, Debit, ExpireHold, FailTask, Refund,
-    StartTask, Void,
+    Authorize, Capture, Charge, Command, CompleteTask, Credit, Debit, ExpireHold, FailTask, NoteAttempt,
+    Refund, SelectKey, StartTask, Void,
 };
-use super::ledger::{Funding, Limits, Purse, Rejection, SourceType, Submission, Text, UserId, Work};
+use super::ledger::{
+    Funding, KeySelection, Limits, Purse, Rejection, SourceType, Submission, Text, UserId, Work,
+};
 
 /// The user of every command that does not say otherwise.
 pub const USER: UserId = 7;
@@ -42,9 +44,11 @@ as_command!(
     Refund,
     Credit,
     Debit,
+    SelectKey,
     StartTask,
     CompleteTask,
     FailTask,
+    NoteAttempt,
     ExpireHold
 );
 
@@ -77,6 +81,7 @@ pub fn charge(task_id: &str, amount: i64) -> Charge {
         funding: Funding::PointsThenCash,
         deployment_uuid: text("deployment-1"),
         pay_type: 2,
+        select_key: None,
     }
 }
 
@@ -142,6 +147,7 @@ pub fn start(task_id: &str, online_task_id: &str) -> StartTask {
         task_id: text(task_id),
         online_task_id: text(online_task_id),
         key_id: text("key-1"),
+        lease_id: text(""),
     }
 }
 
@@ -155,6 +161,7 @@ pub fn complete(task_id: &str) -> CompleteTask {
         cost_nano_usd: Some(90_240_000),
         billable_units: text("8.44"),
         capture_amount: None,
+        lease_id: text(""),
     }
 }
 
@@ -166,6 +173,34 @@ pub fn fail(task_id: &str) -> FailTask {
         online_task_id: text(""),
         error: text("upstream said no"),
         no_refund: false,
+        lease_id: text(""),
+        report: Box::default(),
+    }
+}
+
+/// What is asked of the key pool; `lease_id` is the engine's to make.
+pub fn selection(runner_id: &str, lease_id: &str) -> KeySelection {
+    KeySelection { runner_id: text(runner_id), lease_id: text(lease_id), ..KeySelection::default() }
+}
+
+/// A key for a task of [`USER`].
+pub fn select(task_id: &str, runner_id: &str, lease_id: &str) -> SelectKey {
+    SelectKey {
+        user_id: USER,
+        task_id: text(task_id),
+        app_name: text(""),
+        selection: selection(runner_id, lease_id),
+    }
+}
+
+/// The engine's record of a job of [`USER`] whose key was given back.
+pub fn note(task_id: &str, online_task_id: &str, key_id: &str, lease_id: &str) -> NoteAttempt {
+    NoteAttempt {
+        user_id: USER,
+        task_id: text(task_id),
+        online_task_id: text(online_task_id),
+        key_id: text(key_id),
+        lease_id: text(lease_id),
     }
 }
 

@@ -1,28 +1,33 @@
 //! The in-memory store: the third backend of the contract suite, and the store that engine tests can make fail.
 //!
-//! Tables are the maps of [`world`], under the constraints of the migrations; one lock stands for all row locks, as on
+//! Tables are the maps of [`world`] and [`keypool_world`], under the constraints of the migrations; one lock stands for all row locks, as on
 //! SQLite. The clock is handed in. What a batch meets on its way is scripted by [`Faults`].
 
 pub mod faults;
 mod reader;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use futures::future::BoxFuture;
 use scrip::clock::Clock;
-use scrip::ledger;
-use scrip::ledger::{Footprint, Micros, Plan};
-use scrip::store::{Decide, Failure, Reader, Run, Store, StoreError, Transacted, Writer};
+use scrip::ledger::{Micros, TaskStatus, Text};
+use scrip::store::{
+    Decide, Failure, Footprint, Plan, Reader, Run, Snapshot, Store, StoreError, Transacted, Writer,
+};
+use scrip::{keypool, ledger};
 use uuid::Uuid;
 
 #[allow(unused_imports, reason = "what one test crate leaves unused another needs")]
 pub use faults::{End, Fault, Faults, Gate, Seen, Trouble};
 
+#[path = "keypool_world.rs"]
+pub mod keypool_world;
 #[path = "world.rs"]
 pub mod world;
 
+use keypool_world::World as PoolWorld;
 use world::{Violation, World};
 
 /// A clock that stands still until it is moved.
@@ -62,7 +67,32 @@ struct Shared {
 #[derive(Clone, Default)]
 struct Tables {
     world: World,
+    pool: PoolWorld,
     commits: BTreeSet<Uuid>,
+}
+
+impl Tables {
+    fn snapshot(&self, footprint: &Footprint, now: Micros) -> Snapshot {
+        let ledger = self.world.snapshot(&footprint.ledger, now);
+        if footprint.keys.is_empty() {
+            return Snapshot { ledger, keys: keypool::Snapshot { now, ..keypool::Snapshot::default() } };
+        }
+        let tasks = footprint.keys.tasks.iter().filter_map(|task_id| self.world.tasks().get(task_id));
+        let running = tasks.map(|row| &row.task).filter(|task| task.status == TaskStatus::Processing);
+        let running_on: BTreeMap<Text, Text> =
+            running.map(|task| (Text::clone(&task.task_id), Text::clone(&task.key_id))).collect();
+        Snapshot { ledger, keys: self.pool.read(&footprint.keys, &running_on, now) }
+    }
+
+    /// Writes both parts of a plan, or neither.
+    fn apply(&mut self, plan: &Plan) -> Result<(), Violation> {
+        let mut pool = self.pool.clone();
+        let constraint = "those of the key pool";
+        pool.try_apply(&plan.keys).map_err(|row| Violation { constraint, row })?;
+        self.world.apply(&plan.ledger)?;
+        self.pool = pool;
+        Ok(())
+    }
 }
 
 impl Model {
@@ -74,8 +104,13 @@ impl Model {
 
     /// A store that holds this already.
     pub fn holding(clock: Arc<dyn Clock>, world: World) -> Self {
+        Self::holding_both(clock, world, PoolWorld::default())
+    }
+
+    /// A store that holds this of the ledger and that of the key pool already.
+    pub fn holding_both(clock: Arc<dyn Clock>, world: World, pool: PoolWorld) -> Self {
         let model = Self::new(clock);
-        model.0.tables().world = world;
+        (model.0.tables().world, model.0.tables().pool) = (world, pool);
         model
     }
 
@@ -87,6 +122,11 @@ impl Model {
     /// Everything stored, as of now.
     pub fn world(&self) -> World {
         self.0.tables().world.clone()
+    }
+
+    /// All that is stored of the key pool, as of now.
+    pub fn pool(&self) -> PoolWorld {
+        self.0.tables().pool.clone()
     }
 
     /// How many batch ids are kept.
@@ -135,7 +175,7 @@ impl Shared {
         if run == Run::Resolving && self.tables().commits.contains(&batch_id) {
             return Transacted::AlreadyCommitted;
         }
-        let snapshot = self.tables().world.snapshot(footprint, self.clock.now());
+        let snapshot = self.tables().snapshot(footprint, self.clock.now());
         let plan = decide(snapshot);
         self.faults.planned(batch_id, &plan);
         if plan.is_empty() {
@@ -159,7 +199,7 @@ impl Shared {
         let mut tables = self.tables();
         let duplicate = tables.commits.contains(&batch_id);
         let unique = Violation { constraint: "scrip_commits_pkey", row: batch_id.to_string() };
-        let written = if duplicate { Err(unique) } else { tables.world.apply(plan) };
+        let written = if duplicate { Err(unique) } else { tables.apply(plan) };
         written.map_err(|violation| {
             let source = format!("{violation:?}").into();
             // Under the lock nobody wrote since the footprint was read: whatever the tables refuse is a bug.

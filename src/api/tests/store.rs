@@ -6,14 +6,16 @@ use futures::FutureExt;
 use futures::future::{BoxFuture, ready};
 use uuid::Uuid;
 
-use crate::ledger::{
-    Change, Entry, EntryRange, Footprint, Micros, RequestRecord, Snapshot, Task, Text, User, UserId,
-};
+use crate::keypool::{AccountId, AccountKey};
+use crate::ledger;
+use crate::ledger::{Change, Entry, EntryRange, Micros, RequestRecord, Task, Text, User, UserId};
 use crate::store::rows::{
-    EntryQuery, FinancialQuery, FinancialTransaction, Page, PastBalance, PointsDetail, PointsQuery,
-    TaskQuery, TaskRecord, UserCursor,
+    AccountRecord, AuditRecord, EntryQuery, FinancialQuery, FinancialTransaction, LeaseRecord, Page,
+    PastBalance, PointsDetail, PointsQuery, PoolRows, TaskQuery, TaskRecord, UserCursor,
 };
-use crate::store::{AuditSnapshot, Decide, Reader, Run, Store, StoreError, Transacted, Writer};
+use crate::store::{
+    AuditSnapshot, Decide, Footprint, Reader, Run, Snapshot, Store, StoreError, Transacted, Writer,
+};
 
 pub(super) const NOW: Micros = Micros(1_700_000_000_000_000);
 
@@ -60,12 +62,13 @@ impl Writer for Memory {
         decide: Decide<'a>,
     ) -> BoxFuture<'a, Transacted> {
         let mut rows = self.0.lock().unwrap();
-        let plan = decide(Snapshot {
+        let ledger = ledger::Snapshot {
             now: NOW,
             users: rows.users.clone(),
             tasks: rows.tasks.iter().map(|(task, ..)| task.clone()).collect(),
             requests: rows.requests.clone(),
-        });
+        };
+        let plan = decide(Snapshot { ledger, ..Snapshot::default() }).ledger;
         for (change, user) in plan.users {
             match change {
                 Change::Insert => rows.users.push(user),
@@ -200,6 +203,42 @@ impl Reader for Memory {
     }
 
     fn stuck_tasks(&self, _: Micros, _: i64, _: u32) -> BoxFuture<'_, Result<Vec<TaskRecord>, StoreError>> {
+        self.read(|_| Vec::new())
+    }
+
+    fn key_pool(&self) -> BoxFuture<'_, Result<PoolRows, StoreError>> {
+        ready(Ok(PoolRows { now: NOW, ..PoolRows::default() })).boxed()
+    }
+
+    fn accounts<'a>(&'a self, _: &'a [AccountId]) -> BoxFuture<'a, Result<Vec<AccountRecord>, StoreError>> {
+        self.read(|_| Vec::new())
+    }
+
+    fn list_accounts(&self, _: Page) -> BoxFuture<'_, Result<Vec<AccountRecord>, StoreError>> {
+        self.read(|_| Vec::new())
+    }
+
+    fn leases<'a>(&'a self, _: &'a [Text]) -> BoxFuture<'a, Result<Vec<LeaseRecord>, StoreError>> {
+        self.read(|_| Vec::new())
+    }
+
+    fn due_leases(&self, _: u32) -> BoxFuture<'_, Result<Vec<Text>, StoreError>> {
+        self.read(|_| Vec::new())
+    }
+
+    fn sealed_keys<'a>(
+        &'a self,
+        _: (AccountId, &'a str, &'a str),
+        _: u32,
+    ) -> BoxFuture<'a, Result<Vec<AccountKey>, StoreError>> {
+        self.read(|_| Vec::new())
+    }
+
+    fn audit_log(
+        &self,
+        _: Option<AccountId>,
+        _: Page,
+    ) -> BoxFuture<'_, Result<Vec<AuditRecord>, StoreError>> {
         self.read(|_| Vec::new())
     }
 

@@ -56,8 +56,7 @@ fn each_refusal_says_why() {
 #[test]
 fn an_account_that_can_pay_is_preferred_and_small_credit_is_not_stranded() {
     let mut bench = Bench::with([account(1, 20), account(2, 20)]);
-    let poor = bench.world.workspaces.get_mut("ws-1").unwrap();
-    poor.balance_nano_usd = Some(5);
+    bench.world.hear_balance("ws-1", Some(5));
     let mut given = Vec::new();
     for _ in 0..30 {
         let ask = Ask { estimated_cost_nano_usd: 10, ..bench.ask(&format!("task {}", given.len())) };
@@ -70,7 +69,7 @@ fn an_account_that_can_pay_is_preferred_and_small_credit_is_not_stranded() {
 #[test]
 fn what_open_leases_will_cost_is_no_longer_credit() {
     let mut bench = Bench::with([account(1, 20), account(2, 20)]);
-    bench.world.workspaces.get_mut("ws-1").unwrap().balance_nano_usd = Some(10);
+    bench.world.hear_balance("ws-1", Some(10));
     for task in ["a", "b", "c", "d"] {
         let ask = Ask { estimated_cost_nano_usd: 10, ..bench.ask(task) };
         bench.select(&ask).unwrap();

@@ -73,6 +73,7 @@ impl Bench {
             lease_id: format!("lease-{}", self.ids).into(),
             app_name: "fal-ai/flux/dev".into(),
             task_id: task_id.into(),
+            user_id: 7,
             runner_id: "runner".into(),
             ttl_micros: None,
             estimated_cost_nano_usd: 0,

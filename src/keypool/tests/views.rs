@@ -187,7 +187,7 @@ fn witnesses_are_as_fresh_as_what_was_observed() {
 #[test]
 fn a_job_that_an_account_cannot_pay_for_goes_to_another_first() {
     let mut world = pool_of(2);
-    world.workspaces.get_mut("ws-1").unwrap().balance_nano_usd = Some(5);
+    world.hear_balance("ws-1", Some(5));
     world.accounts.get_mut(&1).unwrap().max_concurrency = 20;
     world.accounts.get_mut(&2).unwrap().max_concurrency = 20;
     let view = view_of(&world);

@@ -140,12 +140,16 @@ pub(super) fn note(state: &mut State, command: &NoteAttempt) -> Result<Effect, R
     if task.attempts.contains(&command.online_task_id) {
         return Ok(Effect::replay(Arc::new(task), user, None));
     }
-    let lease = NamedLease {
-        task_id: Arc::clone(&command.task_id),
-        key_id: Arc::clone(&command.key_id),
-        is_superseded: false,
-    };
-    note_attempt(state, &mut task, &command.online_task_id, Some((&lease, &command.lease_id)));
+    // The row speaks of the job that runs: one that was given up is shown there only if nobody has come after it.
+    let is_newest = task.attempts.is_empty()
+        && task.lease_id.as_ref().is_none_or(|lease_id| *lease_id == command.lease_id);
+    if is_newest {
+        task.online_task_id = Arc::clone(&command.online_task_id);
+        task.key_id = Arc::clone(&command.key_id);
+        task.lease_id = Some(Arc::clone(&command.lease_id));
+    }
+    let lease_id = Some(Arc::clone(&command.lease_id));
+    push_attempt(state, &mut task, &command.online_task_id, &command.key_id, lease_id);
     Ok(write(state, task, user, Vec::new(), None))
 }
 
@@ -242,16 +246,28 @@ fn note_attempt(
     }
 }
 
-#[allow(clippy::expect_used, reason = "2^31 attempts of one task are out of reach")]
+/// Adds the attempt that the row speaks of.
 fn add_attempt(state: &mut State, task: &mut Task) {
-    task.attempts.push(Arc::clone(&task.online_task_id));
+    let (online_task_id, key_id) = (Arc::clone(&task.online_task_id), Arc::clone(&task.key_id));
+    push_attempt(state, task, &online_task_id, &key_id, task.lease_id.clone());
+}
+
+#[allow(clippy::expect_used, reason = "2^31 attempts of one task are out of reach")]
+fn push_attempt(
+    state: &mut State,
+    task: &mut Task,
+    online_task_id: &Text,
+    key_id: &Text,
+    lease_id: Option<Text>,
+) {
+    task.attempts.push(Arc::clone(online_task_id));
     state.add_attempt(Attempt {
         user_id: task.user_id,
         task_id: Arc::clone(&task.task_id),
         attempt: i32::try_from(task.attempts.len()).expect("fewer than 2^31 attempts"),
-        online_task_id: Arc::clone(&task.online_task_id),
-        key_id: Arc::clone(&task.key_id),
-        lease_id: task.lease_id.clone(),
+        online_task_id: Arc::clone(online_task_id),
+        key_id: Arc::clone(key_id),
+        lease_id,
         start_time: state.now,
     });
 }

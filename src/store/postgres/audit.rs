@@ -9,14 +9,14 @@ use futures::future::BoxFuture;
 use sqlx::PgConnection;
 use sqlx::postgres::PgRow;
 
-use super::super::{AuditSnapshot, StoreError, StoredEntry, TaskRecord};
+use super::super::{AuditSnapshot, PoolRows, StoreError, StoredEntry, TaskRecord};
 use super::connect::Target;
 use super::decode::{self, Columns};
 use super::error::{Trouble, within};
-use super::reader::Statement;
+use super::keys_decode;
+use super::reader::{Statement, moment};
 use crate::keypool::Lease;
 use crate::ledger::{RequestRecord, User, UserId};
-use crate::store::PoolRows;
 
 /// How many points rows one statement looks through for orphans.
 const WINDOW: i64 = 20_000;
@@ -68,6 +68,20 @@ impl PostgresSnapshot {
         Ok(u64::try_from(count).unwrap_or(0))
     }
 
+    async fn pool(&mut self) -> Result<PoolRows, StoreError> {
+        const WHAT: &str = "verifying the key pool";
+        let now = moment(&self.rows(WHAT, sqlx::query(include_str!("sql/reader_now.sql"))).await?, WHAT)?;
+        let rows = self.rows(WHAT, sqlx::query(include_str!("sql/audit_workspaces.sql"))).await?;
+        let accounts = sqlx::query(include_str!("sql/audit_accounts.sql"));
+        let accounts = self.read(WHAT, accounts, keys_decode::account).await?;
+        let mut pool = PoolRows { now, accounts, ..PoolRows::default() };
+        for row in &rows {
+            pool.workspaces.push(keys_decode::workspace_with_balance(row)?);
+            pool.usage.extend(keys_decode::usage(row)?);
+        }
+        Ok(pool)
+    }
+
     async fn orphans(
         &mut self,
         mut after: (UserId, i64),
@@ -100,13 +114,6 @@ impl PostgresSnapshot {
 }
 
 impl AuditSnapshot for PostgresSnapshot {
-    fn leases<'a>(&'a mut self, _: (&'a str, i64), _: u32) -> BoxFuture<'a, Result<Vec<Lease>, StoreError>> {
-        unimplemented!()
-    }
-    fn key_pool(&mut self) -> BoxFuture<'_, Result<PoolRows, StoreError>> {
-        unimplemented!()
-    }
-
     fn estimate(&mut self) -> BoxFuture<'_, Result<u64, StoreError>> {
         Box::pin(self.count())
     }
@@ -158,5 +165,20 @@ impl AuditSnapshot for PostgresSnapshot {
             .bind(after.1)
             .bind(i64::from(limit));
         Box::pin(self.read("verifying idempotency records", statement, decode::request))
+    }
+    fn leases<'a>(
+        &'a mut self,
+        after: (&'a str, i64),
+        limit: u32,
+    ) -> BoxFuture<'a, Result<Vec<Lease>, StoreError>> {
+        let statement = sqlx::query(include_str!("sql/audit_leases.sql"))
+            .bind(after.0)
+            .bind(after.1)
+            .bind(i64::from(limit));
+        Box::pin(self.read("verifying leases", statement, keys_decode::lease))
+    }
+
+    fn key_pool(&mut self) -> BoxFuture<'_, Result<PoolRows, StoreError>> {
+        Box::pin(self.pool())
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use sqlx::postgres::PgRow;
-use sqlx::{Decode, Postgres, Row, Type};
+use sqlx::{Decode, Postgres, Row, Type, ValueRef};
 
 use super::super::rows::StoredPoints;
 use super::super::{FinancialTransaction, PointsDetail, StoreError, StoredEntry, TaskRecord};
@@ -31,6 +31,12 @@ impl<'r> Columns<'r> {
     /// A column as a type of Rust.
     pub(super) fn get<T: Decode<'r, Postgres> + Type<Postgres>>(&self, column: &str) -> Decoded<T> {
         self.row.try_get(column).map_err(|error| store_error(self.what, error))
+    }
+
+    /// Whether a column of any type holds NULL.
+    pub(super) fn is_null(&self, column: &str) -> Decoded<bool> {
+        let value = self.row.try_get_raw(column).map_err(|error| store_error(self.what, error))?;
+        Ok(value.is_null())
     }
 
     /// A column of text.
@@ -75,14 +81,24 @@ impl<'r> Columns<'r> {
         i16::try_from(number).map_err(|_| self.unknown(column, &number.to_string()))
     }
 
-    fn word<T>(&self, column: &str, parse: fn(&str) -> Option<T>) -> Decoded<T> {
+    /// A word of ours, or what else `parse` reads.
+    pub(super) fn word<T>(&self, column: &str, parse: fn(&str) -> Option<T>) -> Decoded<T> {
         let word: &str = self.get(column)?;
         parse(word).ok_or_else(|| self.unknown(column, word))
     }
 
-    fn word_or_null<T>(&self, column: &str, parse: fn(&str) -> Option<T>) -> Decoded<Option<T>> {
+    /// A word of ours, or NULL.
+    pub(super) fn word_or_null<T>(&self, column: &str, parse: fn(&str) -> Option<T>) -> Decoded<Option<T>> {
         let word: Option<&str> = self.get(column)?;
         word.map(|word| parse(word).ok_or_else(|| self.unknown(column, word))).transpose()
+    }
+
+    /// A number that is never negative, read of `column`.
+    pub(super) fn count<N>(&self, column: &str, number: N) -> Decoded<u32>
+    where
+        N: Copy + std::fmt::Display + TryInto<u32>,
+    {
+        number.try_into().map_err(|_| self.unknown(column, &number.to_string()))
     }
 
     fn range(&self, first: &str, count: &str) -> Decoded<Option<EntryRange>> {
@@ -174,7 +190,7 @@ pub(super) fn request(row: &PgRow) -> Decoded<RequestRecord> {
         None => Frozen::Done {
             entries: row.range("entry_seq", "entry_count")?,
             late: row.get("late")?,
-            lease_id: None,
+            lease_id: row.text_or_null("lease_id")?,
         },
     };
     Ok(RequestRecord {

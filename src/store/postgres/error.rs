@@ -14,7 +14,17 @@ use sqlx::postgres::{PgDatabaseError, PgSeverity};
 use super::super::{Failure, StoreError, Transacted};
 
 /// Unique violations that mean "another replica was first: read and decide again".
-const CONTESTED: [&str; 3] = ["ts_fal_tasks_task_id", "ts_users_pkey", "scrip_requests_pkey"];
+const CONTESTED: [&str; 9] = [
+    "ts_fal_tasks_task_id",
+    "ts_users_pkey",
+    "scrip_requests_pkey",
+    "scrip_workspaces_pkey",
+    "ts_fal_account_api_key_key",
+    "scrip_account_keys_pkey",
+    "scrip_account_keys_lease",
+    "scrip_leases_live",
+    "scrip_leases_fence",
+];
 
 /// Why a statement gave no answer, or not the one it should.
 #[derive(Debug)]
@@ -118,7 +128,9 @@ pub(super) fn store_error(what: &'static str, error: sqlx::Error) -> StoreError 
         "XX001" | "XX002" | "58030" => Damaged { what, source },
         "42501" => Refused(format!(
             "the database role may not do what this takes ({what}): grant it USAGE on the schema, SELECT and INSERT \
-             on scrip's tables, UPDATE on ts_users and ts_fal_tasks, DELETE on scrip_commits"
+             on scrip's tables, UPDATE on ts_users, ts_fal_tasks, ts_fal_account, scrip_workspaces, \
+             scrip_account_keys and scrip_leases, DELETE on scrip_commits, USAGE on the sequence of \
+             ts_fal_account.id"
         )),
         _ if fatal => Unavailable { what, source },
         // Out of connections or memory; canceled; shutting down or starting; the connection itself.

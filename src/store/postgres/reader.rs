@@ -10,17 +10,18 @@ use sqlx::{PgPool, Postgres};
 
 use super::super::rows::Range;
 use super::super::{
-    AuditSnapshot, EntryQuery, FinancialQuery, FinancialTransaction, Page, PastBalance, PointsDetail,
-    PointsQuery, Reader, StoreError, TaskQuery, TaskRecord, UserCursor,
+    AccountRecord, AuditRecord, AuditSnapshot, EntryQuery, FinancialQuery, FinancialTransaction, LeaseRecord,
+    Page, PastBalance, PointsDetail, PointsQuery, PoolRows, Reader, StoreError, TaskQuery, TaskRecord,
+    UserCursor,
 };
 use super::audit::PostgresSnapshot;
 use super::connect::Target;
 use super::decode::{self, Columns};
 use super::error::{Trouble, within};
+use super::keys_decode;
 use super::time::Stamp;
 use crate::keypool::{AccountId, AccountKey};
 use crate::ledger::{Entry, EntryRange, Micros, Text, User, UserId};
-use crate::store::{AccountRecord, AuditRecord, LeaseRecord, PoolRows};
 
 pub(super) type Statement<'q> = Query<'q, Postgres, PgArguments>;
 
@@ -129,42 +130,10 @@ impl PostgresReader {
 }
 
 impl Reader for PostgresReader {
-    fn key_pool(&self) -> BoxFuture<'_, Result<PoolRows, StoreError>> {
-        unimplemented!()
-    }
-    fn accounts<'a>(&'a self, _: &'a [AccountId]) -> BoxFuture<'a, Result<Vec<AccountRecord>, StoreError>> {
-        unimplemented!()
-    }
-    fn list_accounts(&self, _: Page) -> BoxFuture<'_, Result<Vec<AccountRecord>, StoreError>> {
-        unimplemented!()
-    }
-    fn leases<'a>(&'a self, _: &'a [Text]) -> BoxFuture<'a, Result<Vec<LeaseRecord>, StoreError>> {
-        unimplemented!()
-    }
-    fn due_leases(&self, _: u32) -> BoxFuture<'_, Result<Vec<Text>, StoreError>> {
-        unimplemented!()
-    }
-    fn sealed_keys<'a>(
-        &'a self,
-        _: (AccountId, &'a str, &'a str),
-        _: u32,
-    ) -> BoxFuture<'a, Result<Vec<AccountKey>, StoreError>> {
-        unimplemented!()
-    }
-    fn audit_log(
-        &self,
-        _: Option<AccountId>,
-        _: Page,
-    ) -> BoxFuture<'_, Result<Vec<AuditRecord>, StoreError>> {
-        unimplemented!()
-    }
-
     fn now(&self) -> BoxFuture<'_, Result<Micros, StoreError>> {
         const WHAT: &str = "reading the time";
         Box::pin(async move {
-            let rows = self.rows(WHAT, sqlx::query(include_str!("sql/reader_now.sql"))).await?;
-            let missing = || Trouble::Wrong("no row came back".to_owned()).store_error(WHAT);
-            Columns::new(rows.first().ok_or_else(missing)?, WHAT).moment("now")
+            moment(&self.rows(WHAT, sqlx::query(include_str!("sql/reader_now.sql"))).await?, WHAT)
         })
     }
 
@@ -314,10 +283,75 @@ impl Reader for PostgresReader {
         Box::pin(self.stuck(created_before, after, limit))
     }
 
+    fn key_pool(&self) -> BoxFuture<'_, Result<PoolRows, StoreError>> {
+        const WHAT: &str = "reading the key pool";
+        Box::pin(async move {
+            let rows = self.rows(WHAT, sqlx::query(include_str!("sql/reader_key_pool.sql"))).await?;
+            keys_decode::pool(&rows, moment(&rows, WHAT)?)
+        })
+    }
+
+    fn accounts<'a>(
+        &'a self,
+        account_ids: &'a [AccountId],
+    ) -> BoxFuture<'a, Result<Vec<AccountRecord>, StoreError>> {
+        let statement = sqlx::query(include_str!("sql/reader_accounts.sql")).bind(account_ids);
+        Box::pin(self.read("reading accounts", statement, keys_decode::account_record))
+    }
+
+    fn list_accounts(&self, page: Page) -> BoxFuture<'_, Result<Vec<AccountRecord>, StoreError>> {
+        let statement = sqlx::query(include_str!("sql/reader_list_accounts.sql"))
+            .bind(page.before)
+            .bind(i64::from(page.limit));
+        Box::pin(self.read("listing accounts", statement, keys_decode::account_record))
+    }
+
+    fn leases<'a>(&'a self, lease_ids: &'a [Text]) -> BoxFuture<'a, Result<Vec<LeaseRecord>, StoreError>> {
+        let statement = sqlx::query(include_str!("sql/reader_leases.sql"))
+            .bind(lease_ids.iter().map(|lease_id| &**lease_id).bind_iter());
+        Box::pin(self.read("reading leases", statement, keys_decode::lease_record))
+    }
+
+    fn due_leases(&self, limit: u32) -> BoxFuture<'_, Result<Vec<Text>, StoreError>> {
+        let statement = sqlx::query(include_str!("sql/reader_due_leases.sql")).bind(i64::from(limit));
+        Box::pin(self.read("looking for expired leases", statement, keys_decode::lease_id))
+    }
+
+    fn sealed_keys<'a>(
+        &'a self,
+        after: (AccountId, &'a str, &'a str),
+        limit: u32,
+    ) -> BoxFuture<'a, Result<Vec<AccountKey>, StoreError>> {
+        let statement = sqlx::query(include_str!("sql/reader_sealed_keys.sql"))
+            .bind(after.0)
+            .bind(after.1)
+            .bind(after.2)
+            .bind(i64::from(limit));
+        Box::pin(self.read("reading sealed keys", statement, keys_decode::account_key))
+    }
+
+    fn audit_log(
+        &self,
+        account_id: Option<AccountId>,
+        page: Page,
+    ) -> BoxFuture<'_, Result<Vec<AuditRecord>, StoreError>> {
+        let statement = sqlx::query(include_str!("sql/reader_audit_log.sql"))
+            .bind(account_id)
+            .bind(page.before)
+            .bind(i64::from(page.limit));
+        Box::pin(self.read("reading the audit log", statement, keys_decode::audit_record))
+    }
+
     fn audit_snapshot(&self) -> BoxFuture<'_, Result<Box<dyn AuditSnapshot>, StoreError>> {
         Box::pin(async move {
             let snapshot = PostgresSnapshot::open(&self.target).await?;
             Ok(Box::new(snapshot) as Box<dyn AuditSnapshot>)
         })
     }
+}
+
+/// The moment that the first row carries.
+pub(super) fn moment(rows: &[PgRow], what: &'static str) -> Result<Micros, StoreError> {
+    let missing = || Trouble::Wrong("no row came back".to_owned()).store_error(what);
+    Columns::new(rows.first().ok_or_else(missing)?, what).moment("now")
 }

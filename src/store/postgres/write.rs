@@ -18,7 +18,7 @@ use crate::ledger::{
     User,
 };
 
-type Statement<'q> = Query<'q, Postgres, PgArguments>;
+pub(super) type Statement<'q> = Query<'q, Postgres, PgArguments>;
 
 /// Writes a plan. `batch_id` is `None` where it has been written before. Whatever does not go as planned is an error,
 /// and the caller rolls back.
@@ -57,7 +57,8 @@ pub(super) async fn write(
     expect(found, changed_tasks.len(), "tasks")
 }
 
-fn expect(found: i64, planned: usize, rows: &str) -> Result<(), Trouble> {
+/// Whether as many rows were found as were planned.
+pub(super) fn expect(found: i64, planned: usize, rows: &str) -> Result<(), Trouble> {
     if usize::try_from(found) == Ok(planned) {
         return Ok(());
     }
@@ -181,6 +182,7 @@ fn bind_attempts<'q>(statement: Statement<'q>, plan: &'q Plan) -> Statement<'q> 
         .bind(rows().map(|attempt| attempt.attempt).bind_iter())
         .bind(rows().map(|attempt| &*attempt.online_task_id).bind_iter())
         .bind(rows().map(|attempt| &*attempt.key_id).bind_iter())
+        .bind(rows().map(|attempt| text(&attempt.lease_id)).bind_iter())
         .bind(rows().map(|attempt| Stamp(attempt.start_time)).bind_iter())
 }
 
@@ -216,6 +218,10 @@ fn bind_requests<'q>(
         Frozen::Done { entries, late, .. } => (*entries, *late),
         Frozen::Refused(_) => (None, false),
     };
+    let lease_id = |request: &'q RequestRecord| match &request.frozen {
+        Frozen::Done { lease_id, .. } => text(lease_id),
+        Frozen::Refused(_) => None,
+    };
     statement
         .bind(rows().map(|request| request.user_id).bind_iter())
         .bind(rows().map(|request| &*request.request_id).bind_iter())
@@ -226,14 +232,15 @@ fn bind_requests<'q>(
         .bind(rows().map(move |request| count(done(request).0)).bind_iter())
         .bind(rows().map(move |request| done(request).1).bind_iter())
         .bind(refusals.iter().map(Option::as_deref).bind_iter())
+        .bind(rows().map(lease_id).bind_iter())
         .bind(rows().map(|request| Stamp(request.create_time)).bind_iter())
 }
 
-fn stamp(moment: Option<Micros>) -> Option<Stamp> {
+pub(super) fn stamp(moment: Option<Micros>) -> Option<Stamp> {
     moment.map(Stamp)
 }
 
-fn text(text: &Option<Text>) -> Option<&str> {
+pub(super) fn text(text: &Option<Text>) -> Option<&str> {
     text.as_deref()
 }
 

@@ -6,8 +6,10 @@
 //! | resolving only: insert the batch id; its duplicate means the batch had committed | (1) |
 //! | lock and read the users | 1, none without users |
 //! | read tasks, then requests, and the batch's moment | 1 each, none for an empty set |
+//! | with keys: lock workspaces, read accounts, leases and a later moment, as `keys_read` says | (3 or 4) |
 //! | decide; nothing to write: ROLLBACK | – |
 //! | write, in one statement; one more for new users, one more for changed tasks and attempts | 1 to 3 |
+//! | with keys: write, as `keys_write` says; mostly one statement, and alone where only keys change | (1 to 5) |
 //! | COMMIT | 1 |
 //!
 //! While a transaction is open its connection belongs to the running batch alone: it comes back only after COMMIT or
@@ -25,9 +27,9 @@ use super::super::{Decide, Failure, Run, StoreError, Transacted, Writer};
 use super::connect::Target;
 use super::decode::{self, Columns};
 use super::error::{Trouble, within};
-use super::write::write;
-use crate::ledger::{Micros, Snapshot};
-use crate::store::Footprint;
+use super::{keys_read, keys_write, write};
+use crate::ledger::Micros;
+use crate::store::{Footprint, Plan, Snapshot};
 
 /// How long a failed connection may take to say goodbye. The server notices a closed socket as well.
 const GOODBYE: Duration = Duration::from_millis(200);
@@ -144,13 +146,13 @@ async fn transact(
         resolve(&mut transaction, limit, batch_id).await?;
     }
     let snapshot = read(&mut transaction, limit, footprint).await.map_err(Transacted::NotCommitted)?;
-    let plan = decide(crate::store::Snapshot { ledger: snapshot, keys: Default::default() });
+    let plan = decide(snapshot);
     if plan.is_empty() {
         // Nothing was to be written: what fails here costs the connection and nothing else.
         return within(limit, transaction.rollback()).await.map_err(|_| Transacted::Committed);
     }
     let id = (run == Run::First).then_some(batch_id);
-    let written = write(&mut transaction, limit, id, &plan.ledger).await;
+    let written = write(&mut transaction, limit, id, &plan).await;
     written.map_err(|trouble| Transacted::NotCommitted(trouble.failure("writing a batch")))?;
     within(limit, transaction.commit()).await.map_err(Trouble::at_commit)
 }
@@ -165,13 +167,30 @@ async fn resolve(connection: &mut PgConnection, limit: Duration, batch_id: Uuid)
     }
 }
 
-/// Locks the users, then reads in later statements what the locks guard.
+/// Writes a plan. The batch id goes with the first statement of whichever room has something to write.
+async fn write(
+    connection: &mut PgConnection,
+    limit: Duration,
+    batch_id: Option<Uuid>,
+    plan: &Plan,
+) -> Result<(), Trouble> {
+    let mut batch_id = batch_id;
+    if !plan.ledger.is_empty() {
+        write::write(connection, limit, batch_id.take(), &plan.ledger).await?;
+    }
+    if !plan.keys.is_empty() {
+        keys_write::write(connection, limit, batch_id, &plan.keys).await?;
+    }
+    Ok(())
+}
+
+/// Locks the users, then reads in later statements what the locks guard; then the same with the workspaces.
 async fn read(
     connection: &mut PgConnection,
     limit: Duration,
     footprint: &Footprint,
 ) -> Result<Snapshot, Failure> {
-    let mut snapshot = Snapshot::default();
+    let mut snapshot = crate::ledger::Snapshot::default();
     let mut now = None;
     if !footprint.ledger.users.is_empty() {
         let statement = sqlx::query(include_str!("sql/writer_lock_users.sql"))
@@ -184,14 +203,18 @@ async fn read(
         let statement = sqlx::query(include_str!("sql/writer_read_tasks.sql"))
             .bind(footprint.ledger.tasks.iter().map(|task_id| &**task_id).bind_iter());
         let rows = fetch(connection, limit, "reading the tasks of a batch", statement).await?;
-        (now, snapshot.tasks) = with_now(&rows, decode::task).map_err(Failure::Stop)?;
+        (now, snapshot.tasks) = with_now(&rows, "user_id", decode::task).map_err(Failure::Stop)?;
     }
     if !footprint.ledger.requests.is_empty() {
         let statement = sqlx::query(include_str!("sql/writer_read_requests.sql"))
             .bind(footprint.ledger.requests.iter().map(|(user_id, _)| *user_id).bind_iter())
             .bind(footprint.ledger.requests.iter().map(|(_, request_id)| &**request_id).bind_iter());
         let rows = fetch(connection, limit, "reading the requests of a batch", statement).await?;
-        (now, snapshot.requests) = with_now(&rows, decode::request).map_err(Failure::Stop)?;
+        (now, snapshot.requests) = with_now(&rows, "user_id", decode::request).map_err(Failure::Stop)?;
+    }
+    let mut keys = crate::keypool::Snapshot::default();
+    if !footprint.keys.is_empty() {
+        (now, keys) = keys_read::read(connection, limit, &footprint.keys).await?;
     }
     if now.is_none() {
         let statement = sqlx::query(include_str!("sql/writer_now.sql"));
@@ -200,10 +223,12 @@ async fn read(
     }
     let missing = || Trouble::Wrong("no row came back".to_owned()).failure(READING_NOW);
     snapshot.now = now.ok_or_else(missing)?;
-    Ok(snapshot)
+    keys.now = snapshot.now;
+    Ok(Snapshot { ledger: snapshot, keys })
 }
 
-async fn fetch(
+/// Asks for rows under the client's limit.
+pub(super) async fn fetch(
     connection: &mut PgConnection,
     limit: Duration,
     what: &'static str,
@@ -212,15 +237,16 @@ async fn fetch(
     within(limit, statement.fetch_all(connection)).await.map_err(|trouble| trouble.failure(what))
 }
 
-/// Rows that each carry the batch's moment; where nothing was found one carries it alone.
-fn with_now<T>(
+/// Rows that each carry the batch's moment; where nothing was found one carries it alone, and NULL as `key`.
+pub(super) fn with_now<T>(
     rows: &[PgRow],
+    key: &str,
     decode: fn(&PgRow) -> Result<T, StoreError>,
 ) -> Result<(Option<Micros>, Vec<T>), StoreError> {
     let now = rows.first().map(moment).transpose()?;
     let mut found = Vec::with_capacity(rows.len());
     for row in rows {
-        if Columns::new(row, READING_NOW).get::<Option<i64>>("user_id")?.is_some() {
+        if !Columns::new(row, READING_NOW).is_null(key)? {
             found.push(decode(row)?);
         }
     }

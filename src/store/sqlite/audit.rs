@@ -10,27 +10,27 @@ use sqlx::sqlite::{SqliteArguments, SqliteConnection, SqliteRow};
 use super::connection::{Config, execute, scalar};
 use super::error::{bug, store_error};
 use super::rows::{self, Cells};
-use super::sql;
+use super::{keys, keys_rows, sql};
 use crate::keypool::Lease;
-use crate::ledger::{RequestRecord, User, UserId};
-use crate::store::PoolRows;
-use crate::store::{AuditSnapshot, StoreError, StoredEntry, TaskRecord};
+use crate::ledger::{Micros, RequestRecord, User, UserId};
+use crate::store::{AuditSnapshot, PoolRows, StoreError, StoredEntry, TaskRecord};
 
 const WHAT: &str = "reading what is stored";
 
 /// Everything stored, as of the moment it was begun. Dropped, it ends with its connection.
 pub(super) struct Audit {
     connection: SqliteConnection,
+    now: Micros,
 }
 
 impl Audit {
-    pub(super) async fn begin(config: &Config) -> Result<Self, StoreError> {
+    pub(super) async fn begin(config: &Config, now: Micros) -> Result<Self, StoreError> {
         let options = config.reader_options();
         let mut connection = options.connect().await.map_err(|error| store_error(WHAT, error))?;
         execute(&mut connection, "BEGIN").await?;
         // The snapshot is taken by the first read, not by BEGIN.
         let _: i64 = scalar(&mut connection, "SELECT count(*) FROM scrip_schema").await?;
-        Ok(Self { connection })
+        Ok(Self { connection, now })
     }
 
     async fn page<T>(
@@ -45,13 +45,6 @@ impl Audit {
 }
 
 impl AuditSnapshot for Audit {
-    fn leases<'a>(&'a mut self, _: (&'a str, i64), _: u32) -> BoxFuture<'a, Result<Vec<Lease>, StoreError>> {
-        unimplemented!()
-    }
-    fn key_pool(&mut self) -> BoxFuture<'_, Result<PoolRows, StoreError>> {
-        unimplemented!()
-    }
-
     fn estimate(&mut self) -> BoxFuture<'_, Result<u64, StoreError>> {
         async move {
             let rows: i64 = scalar(&mut self.connection, sql::AUDIT_ESTIMATE).await?;
@@ -102,5 +95,18 @@ impl AuditSnapshot for Audit {
     ) -> BoxFuture<'a, Result<Vec<RequestRecord>, StoreError>> {
         let statement = sqlx::query(sql::AUDIT_REQUESTS).bind(after.0).bind(after.1.to_owned()).bind(limit);
         self.page(statement, rows::request).boxed()
+    }
+
+    fn leases<'a>(
+        &'a mut self,
+        after: (&'a str, i64),
+        limit: u32,
+    ) -> BoxFuture<'a, Result<Vec<Lease>, StoreError>> {
+        let statement = sqlx::query(sql::AUDIT_LEASES).bind(after.0.to_owned()).bind(after.1).bind(limit);
+        self.page(statement, keys_rows::lease).boxed()
+    }
+
+    fn key_pool(&mut self) -> BoxFuture<'_, Result<PoolRows, StoreError>> {
+        keys::pool(&mut self.connection, self.now, true).boxed()
     }
 }

@@ -13,6 +13,8 @@ mod admission;
 mod audit;
 mod connection;
 mod error;
+mod keys;
+mod keys_rows;
 mod location;
 mod plan;
 mod reader;

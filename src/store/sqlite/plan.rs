@@ -37,12 +37,35 @@ pub(super) async fn write(connection: &mut SqliteConnection, plan: &Plan) -> Res
     rows(connection, "adding requests", &sql::INSERT_REQUESTS, &requests, request).await
 }
 
-async fn rows<T>(
+/// Writes rows each of which must be there, or must not.
+pub(super) async fn rows<T>(
+    connection: &mut SqliteConnection,
+    what: &'static str,
+    bulk: &Bulk,
+    rows: &[&T],
+    bind: fn(&mut Cells, &T),
+) -> Result<(), StoreError> {
+    write_all(connection, what, bulk, rows, bind, true).await
+}
+
+/// Writes what may fit no row, or several.
+pub(super) async fn rows_that_fit<T>(
+    connection: &mut SqliteConnection,
+    what: &'static str,
+    bulk: &Bulk,
+    rows: &[&T],
+    bind: fn(&mut Cells, &T),
+) -> Result<(), StoreError> {
+    write_all(connection, what, bulk, rows, bind, false).await
+}
+
+async fn write_all<T>(
     connection: &mut SqliteConnection,
     what: &'static str,
     bulk: &Bulk,
     mut rows: &[&T],
     bind: fn(&mut Cells, &T),
+    is_one_each: bool,
 ) -> Result<(), StoreError> {
     let mut scribe = Scribe::default();
     while !rows.is_empty() {
@@ -57,7 +80,7 @@ async fn rows<T>(
             .execute(&mut *connection)
             .await
             .map_err(|error| store_error(what, error))?;
-        if done.rows_affected() != width as u64 {
+        if is_one_each && done.rows_affected() != width as u64 {
             return Err(bug(what, format!("{} of {width} rows were there", done.rows_affected())));
         }
         (rows, scribe) = (later, cells.scribe);
@@ -66,38 +89,38 @@ async fn rows<T>(
 }
 
 /// Takes a row's values in the order its statement names them.
-struct Cells {
+pub(super) struct Cells {
     arguments: SqliteArguments,
     scribe: Scribe,
     failed: Option<sqlx::error::BoxDynError>,
 }
 
 impl Cells {
-    fn put<'q>(&mut self, value: impl Encode<'q, Sqlite> + Type<Sqlite>) {
+    pub(super) fn put<'q>(&mut self, value: impl Encode<'q, Sqlite> + Type<Sqlite>) {
         if let Err(error) = self.arguments.add(value) {
             self.failed.get_or_insert(error);
         }
     }
 
     /// Shares the text: nothing is copied before SQLite itself copies it.
-    fn text(&mut self, text: &Text) {
+    pub(super) fn text(&mut self, text: &Text) {
         self.put(Arc::clone(text));
     }
 
-    fn optional_text(&mut self, text: Option<&Text>) {
+    pub(super) fn optional_text(&mut self, text: Option<&Text>) {
         self.put(text.cloned());
     }
 
-    fn word(&mut self, word: &'static str) {
+    pub(super) fn word(&mut self, word: &'static str) {
         self.put(Text::from(word));
     }
 
-    fn time(&mut self, moment: Micros) {
+    pub(super) fn time(&mut self, moment: Micros) {
         let text = self.scribe.text(moment);
         self.put(text);
     }
 
-    fn optional_time(&mut self, moment: Option<Micros>) {
+    pub(super) fn optional_time(&mut self, moment: Option<Micros>) {
         let text = moment.map(|moment| self.scribe.text(moment));
         self.put(text);
     }
@@ -186,6 +209,7 @@ fn attempt(cells: &mut Cells, attempt: &Attempt) {
     cells.put(attempt.attempt);
     cells.text(&attempt.online_task_id);
     cells.text(&attempt.key_id);
+    cells.optional_text(attempt.lease_id.as_ref());
     cells.time(attempt.start_time);
 }
 
@@ -224,9 +248,9 @@ fn points_row(cells: &mut Cells, entry: &Entry) {
 }
 
 fn request(cells: &mut Cells, record: &RequestRecord) {
-    let (entries, late, refusal) = match &record.frozen {
-        Frozen::Done { entries, late, .. } => (*entries, *late, None),
-        Frozen::Refused(refusal) => (None, false, Some(serde_json::to_string(refusal))),
+    let (entries, late, lease_id, refusal) = match &record.frozen {
+        Frozen::Done { entries, late, lease_id } => (*entries, *late, lease_id.as_ref(), None),
+        Frozen::Refused(refusal) => (None, false, None, Some(serde_json::to_string(refusal))),
     };
     cells.put(record.user_id);
     cells.text(&record.request_id);
@@ -240,4 +264,5 @@ fn request(cells: &mut Cells, record: &RequestRecord) {
         Err(error) => cells.failed = Some(Box::new(error)),
     }
     cells.time(record.create_time);
+    cells.optional_text(lease_id);
 }

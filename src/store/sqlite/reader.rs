@@ -15,15 +15,15 @@ use super::audit::Audit;
 use super::connection::Config;
 use super::error::{bug, store_error};
 use super::rows::{self, Cells};
-use super::{sql, time};
+use super::{keys, keys_rows, sql, time};
 use crate::clock::Clock;
 use crate::keypool::{AccountId, AccountKey};
 use crate::ledger::{Entry, EntryRange, Micros, Text, User, UserId};
 use crate::store::rows::Range;
-use crate::store::{AccountRecord, AuditRecord, LeaseRecord, PoolRows};
 use crate::store::{
-    AuditSnapshot, EntryQuery, FinancialQuery, FinancialTransaction, Page, PastBalance, PointsDetail,
-    PointsQuery, Reader, StoreError, TaskQuery, TaskRecord, UserCursor,
+    AccountRecord, AuditRecord, AuditSnapshot, EntryQuery, FinancialQuery, FinancialTransaction, LeaseRecord,
+    Page, PastBalance, PointsDetail, PointsQuery, PoolRows, Reader, StoreError, TaskQuery, TaskRecord,
+    UserCursor,
 };
 
 /// Reads through a pool of read-only connections.
@@ -150,48 +150,18 @@ impl PoolReader {
 }
 
 /// Keys as the JSON array that a statement takes.
-fn keys<K: serde::Serialize>(keys: Vec<K>) -> Result<String, StoreError> {
+fn json<K: serde::Serialize>(keys: Vec<K>) -> Result<String, StoreError> {
     serde_json::to_string(&keys).map_err(|error| bug("writing keys", error))
 }
 
 impl Reader for PoolReader {
-    fn key_pool(&self) -> BoxFuture<'_, Result<PoolRows, StoreError>> {
-        unimplemented!()
-    }
-    fn accounts<'a>(&'a self, _: &'a [AccountId]) -> BoxFuture<'a, Result<Vec<AccountRecord>, StoreError>> {
-        unimplemented!()
-    }
-    fn list_accounts(&self, _: Page) -> BoxFuture<'_, Result<Vec<AccountRecord>, StoreError>> {
-        unimplemented!()
-    }
-    fn leases<'a>(&'a self, _: &'a [Text]) -> BoxFuture<'a, Result<Vec<LeaseRecord>, StoreError>> {
-        unimplemented!()
-    }
-    fn due_leases(&self, _: u32) -> BoxFuture<'_, Result<Vec<Text>, StoreError>> {
-        unimplemented!()
-    }
-    fn sealed_keys<'a>(
-        &'a self,
-        _: (AccountId, &'a str, &'a str),
-        _: u32,
-    ) -> BoxFuture<'a, Result<Vec<AccountKey>, StoreError>> {
-        unimplemented!()
-    }
-    fn audit_log(
-        &self,
-        _: Option<AccountId>,
-        _: Page,
-    ) -> BoxFuture<'_, Result<Vec<AuditRecord>, StoreError>> {
-        unimplemented!()
-    }
-
     fn now(&self) -> BoxFuture<'_, Result<Micros, StoreError>> {
         std::future::ready(Ok(self.clock.now())).boxed()
     }
 
     fn users<'a>(&'a self, user_ids: &'a [UserId]) -> BoxFuture<'a, Result<Vec<User>, StoreError>> {
         async move {
-            let statement = sqlx::query(sql::READ_USERS).bind(keys(user_ids.iter().collect())?);
+            let statement = sqlx::query(sql::READ_USERS).bind(json(user_ids.iter().collect())?);
             self.all("reading users", statement, rows::user).await
         }
         .boxed()
@@ -210,7 +180,7 @@ impl Reader for PoolReader {
         task_ids: &'a [Text],
     ) -> BoxFuture<'a, Result<Vec<(Text, UserId)>, StoreError>> {
         async move {
-            let ids = keys::<&str>(task_ids.iter().map(AsRef::as_ref).collect())?;
+            let ids = json::<&str>(task_ids.iter().map(AsRef::as_ref).collect())?;
             self.all("reading owners", sqlx::query(sql::TASK_OWNERS).bind(ids), owned_task).await
         }
         .boxed()
@@ -223,7 +193,7 @@ impl Reader for PoolReader {
         async move {
             let past = |range: &EntryRange| range.first_seq.saturating_add(range.count.into());
             let ranges =
-                keys(ranges.iter().map(|(user, range)| (user, range.first_seq, past(range))).collect())?;
+                json(ranges.iter().map(|(user, range)| (user, range.first_seq, past(range))).collect())?;
             self.all("reading entries", sqlx::query(sql::READ_ENTRIES).bind(ranges), rows::entry).await
         }
         .boxed()
@@ -299,8 +269,74 @@ impl Reader for PoolReader {
         self.all("listing stuck tasks", statement, rows::task_record).boxed()
     }
 
+    fn key_pool(&self) -> BoxFuture<'_, Result<PoolRows, StoreError>> {
+        const WHAT: &str = "reading the key pool";
+        async move {
+            // One transaction: workspaces, accounts and leases are of one moment.
+            let mut snapshot = self.pool.begin().await.map_err(|error| store_error(WHAT, error))?;
+            keys::pool(&mut snapshot, self.clock.now(), false).await
+        }
+        .boxed()
+    }
+
+    fn accounts<'a>(
+        &'a self,
+        account_ids: &'a [AccountId],
+    ) -> BoxFuture<'a, Result<Vec<AccountRecord>, StoreError>> {
+        async move {
+            let statement = sqlx::query(sql::ACCOUNTS).bind(json(account_ids.iter().collect())?);
+            self.all("reading accounts", statement, keys_rows::account_record).await
+        }
+        .boxed()
+    }
+
+    fn list_accounts(&self, page: Page) -> BoxFuture<'_, Result<Vec<AccountRecord>, StoreError>> {
+        let statement =
+            sqlx::query(sql::LIST_ACCOUNTS).bind(page.before.unwrap_or(i64::MAX)).bind(page.limit);
+        self.all("listing accounts", statement, keys_rows::account_record).boxed()
+    }
+
+    fn leases<'a>(&'a self, lease_ids: &'a [Text]) -> BoxFuture<'a, Result<Vec<LeaseRecord>, StoreError>> {
+        async move {
+            let ids = json::<&str>(lease_ids.iter().map(AsRef::as_ref).collect())?;
+            self.all("reading leases", sqlx::query(sql::LEASES).bind(ids), keys_rows::lease_record).await
+        }
+        .boxed()
+    }
+
+    fn due_leases(&self, limit: u32) -> BoxFuture<'_, Result<Vec<Text>, StoreError>> {
+        let statement = sqlx::query(sql::DUE_LEASES).bind(time::to_text(self.clock.now())).bind(limit);
+        self.all("reading due leases", statement, |row| Cells::of(row).text()).boxed()
+    }
+
+    fn sealed_keys<'a>(
+        &'a self,
+        (account_id, purpose, key_id): (AccountId, &'a str, &'a str),
+        limit: u32,
+    ) -> BoxFuture<'a, Result<Vec<AccountKey>, StoreError>> {
+        let statement = sqlx::query(sql::SEALED_KEYS)
+            .bind(account_id)
+            .bind(Text::from(purpose))
+            .bind(Text::from(key_id))
+            .bind(limit);
+        self.all("reading sealed keys", statement, keys_rows::account_key).boxed()
+    }
+
+    fn audit_log(
+        &self,
+        account_id: Option<AccountId>,
+        page: Page,
+    ) -> BoxFuture<'_, Result<Vec<AuditRecord>, StoreError>> {
+        let statement = match account_id {
+            Some(account_id) => sqlx::query(sql::ACCOUNT_AUDIT_LOG).bind(account_id),
+            None => sqlx::query(sql::AUDIT_LOG),
+        };
+        let statement = statement.bind(page.before.unwrap_or(i64::MAX)).bind(page.limit);
+        self.all("listing the audit log", statement, keys_rows::audit_record).boxed()
+    }
+
     fn audit_snapshot(&self) -> BoxFuture<'_, Result<Box<dyn AuditSnapshot>, StoreError>> {
-        async move { Ok(Box::new(Audit::begin(&self.config).await?) as Box<dyn AuditSnapshot>) }.boxed()
+        async move { Ok(Box::new(Audit::begin(&self.config, self.clock.now()).await?) as Box<dyn AuditSnapshot>) }.boxed()
     }
 }
 

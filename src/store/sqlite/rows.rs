@@ -11,7 +11,7 @@ use crate::ledger::{
 use crate::store::rows::StoredPoints;
 use crate::store::{FinancialTransaction, PointsDetail, StoredEntry, TaskRecord};
 
-type Read<T> = Result<T, sqlx::Error>;
+pub(super) type Read<T> = Result<T, sqlx::Error>;
 
 /// Reads a row's columns from left to right.
 pub(super) struct Cells<'r> {
@@ -34,11 +34,11 @@ impl<'r> Cells<'r> {
         self.get::<&str>().map(Text::from)
     }
 
-    fn optional_text(&mut self) -> Read<Option<Text>> {
+    pub(super) fn optional_text(&mut self) -> Read<Option<Text>> {
         Ok(self.get::<Option<&str>>()?.map(Text::from))
     }
 
-    fn flag(&mut self) -> Read<bool> {
+    pub(super) fn flag(&mut self) -> Read<bool> {
         Ok(self.get::<i64>()? != 0)
     }
 
@@ -61,9 +61,14 @@ impl<'r> Cells<'r> {
         text.map(|text| time::from_text(text).ok_or_else(|| decode("a time", text))).transpose()
     }
 
-    fn word<T>(&mut self, parse: fn(&str) -> Option<T>) -> Read<T> {
+    pub(super) fn word<T>(&mut self, parse: fn(&str) -> Option<T>) -> Read<T> {
         let word = self.get()?;
         parse(word).ok_or_else(|| decode("a word of its list", word))
+    }
+
+    pub(super) fn optional_word<T>(&mut self, parse: fn(&str) -> Option<T>) -> Read<Option<T>> {
+        let word: Option<&str> = self.get()?;
+        word.map(|word| parse(word).ok_or_else(|| decode("a word of its list", word))).transpose()
     }
 
     fn range(&mut self) -> Read<Option<EntryRange>> {
@@ -124,10 +129,7 @@ fn task_cells(cells: &mut Cells<'_>) -> Read<Task> {
         refunded: cells.money()?,
         held: cells.money()?,
         authorized: cells.money()?,
-        hold_state: match cells.get::<Option<&str>>()? {
-            None => None,
-            Some(word) => Some(HoldState::parse(word).ok_or_else(|| decode("the state of a hold", word))?),
-        },
+        hold_state: cells.optional_word(HoldState::parse)?,
         hold_expire_time: cells.optional_time()?,
         reported_cost_nano_usd: cells.get()?,
         billed_cost_nano_usd: cells.get()?,
@@ -163,21 +165,15 @@ pub(super) fn request(row: &SqliteRow) -> Read<RequestRecord> {
     let (user_id, request_id) = (cells.get()?, cells.text()?);
     let (method, task_id) = (cells.word(Method::parse)?, cells.optional_text()?);
     let (fingerprint, entries, late) = (cells.fingerprint()?, cells.range()?, cells.flag()?);
-    let frozen = match cells.get::<Option<&str>>()? {
-        None => Frozen::Done { entries, late, lease_id: None },
+    let (refusal, create_time, lease_id): (Option<&str>, _, _) =
+        (cells.get()?, cells.time()?, cells.optional_text()?);
+    let frozen = match refusal {
+        None => Frozen::Done { entries, late, lease_id },
         Some(json) => {
             Frozen::Refused(serde_json::from_str(json).map_err(|error| sqlx::Error::Decode(Box::new(error)))?)
         }
     };
-    Ok(RequestRecord {
-        user_id,
-        request_id,
-        method,
-        task_id,
-        fingerprint,
-        frozen,
-        create_time: cells.time()?,
-    })
+    Ok(RequestRecord { user_id, request_id, method, task_id, fingerprint, frozen, create_time })
 }
 
 pub(super) fn entry(row: &SqliteRow) -> Read<Entry> {

@@ -5,6 +5,15 @@ use std::sync::{Arc, LazyLock};
 pub(super) const READ_USERS: &str = include_str!("sql/read_users.sql");
 pub(super) const READ_TASKS: &str = include_str!("sql/read_tasks.sql");
 pub(super) const READ_REQUESTS: &str = include_str!("sql/read_requests.sql");
+
+pub(super) const READ_KEY_FOOTPRINT: &str = include_str!("sql/read_key_footprint.sql");
+pub(super) const READ_WORKSPACES: &str = include_str!("sql/read_workspaces.sql");
+pub(super) const READ_ACCOUNTS: &str = include_str!("sql/read_accounts.sql");
+pub(super) const READ_LEASES: &str = include_str!("sql/read_leases.sql");
+pub(super) const READ_ACCOUNT_KEYS: &str = include_str!("sql/read_account_keys.sql");
+pub(super) const READ_KEY_OWNERS: &str = include_str!("sql/read_key_owners.sql");
+pub(super) const LAST_ACCOUNT: &str = include_str!("sql/last_account.sql");
+
 pub(super) const INSERT_COMMIT: &str = include_str!("sql/insert_commit.sql");
 pub(super) const PRUNE_COMMITS: &str = include_str!("sql/prune_commits.sql");
 
@@ -22,12 +31,24 @@ pub(super) const LIST_USER_TASKS: &str = include_str!("sql/list_user_tasks.sql")
 pub(super) const DUE_HOLDS: &str = include_str!("sql/due_holds.sql");
 pub(super) const STUCK_TASKS: &str = include_str!("sql/stuck_tasks.sql");
 
+pub(super) const POOL_WORKSPACES: &str = include_str!("sql/pool_workspaces.sql");
+pub(super) const POOL_ACCOUNTS: &str = include_str!("sql/pool_accounts.sql");
+pub(super) const POOL_USAGE: &str = include_str!("sql/pool_usage.sql");
+pub(super) const ACCOUNTS: &str = include_str!("sql/accounts.sql");
+pub(super) const LIST_ACCOUNTS: &str = include_str!("sql/list_accounts.sql");
+pub(super) const LEASES: &str = include_str!("sql/leases.sql");
+pub(super) const DUE_LEASES: &str = include_str!("sql/due_leases.sql");
+pub(super) const SEALED_KEYS: &str = include_str!("sql/sealed_keys.sql");
+pub(super) const AUDIT_LOG: &str = include_str!("sql/audit_log.sql");
+pub(super) const ACCOUNT_AUDIT_LOG: &str = include_str!("sql/account_audit_log.sql");
+
 pub(super) const AUDIT_ESTIMATE: &str = include_str!("sql/audit_estimate.sql");
 pub(super) const AUDIT_USERS: &str = include_str!("sql/audit_users.sql");
 pub(super) const AUDIT_ENTRIES: &str = include_str!("sql/audit_entries.sql");
 pub(super) const AUDIT_ORPHAN_POINTS: &str = include_str!("sql/audit_orphan_points.sql");
 pub(super) const AUDIT_TASKS: &str = include_str!("sql/audit_tasks.sql");
 pub(super) const AUDIT_REQUESTS: &str = include_str!("sql/audit_requests.sql");
+pub(super) const AUDIT_LEASES: &str = include_str!("sql/audit_leases.sql");
 
 pub(super) const TABLES: &str = include_str!("sql/tables.sql");
 pub(super) const SCHEMA_VERSIONS: &str = include_str!("sql/schema_versions.sql");
@@ -48,6 +69,28 @@ pub(super) static INSERT_POINTS: LazyLock<Bulk> =
     LazyLock::new(|| Bulk::of(include_str!("sql/insert_points.sql")));
 pub(super) static INSERT_REQUESTS: LazyLock<Bulk> =
     LazyLock::new(|| Bulk::of(include_str!("sql/insert_requests.sql")));
+pub(super) static INSERT_WORKSPACES: LazyLock<Bulk> =
+    LazyLock::new(|| Bulk::of(include_str!("sql/insert_workspaces.sql")));
+pub(super) static UPDATE_WORKSPACES: LazyLock<Bulk> =
+    LazyLock::new(|| Bulk::of(include_str!("sql/update_workspaces.sql")));
+pub(super) static INSERT_ACCOUNTS: LazyLock<Bulk> =
+    LazyLock::new(|| Bulk::of(include_str!("sql/insert_accounts.sql")));
+pub(super) static UPDATE_ACCOUNTS: LazyLock<Bulk> =
+    LazyLock::new(|| Bulk::of(include_str!("sql/update_accounts.sql")));
+pub(super) static UPDATE_BALANCES: LazyLock<Bulk> =
+    LazyLock::new(|| Bulk::of(include_str!("sql/update_balances.sql")));
+pub(super) static INSERT_ACCOUNT_KEYS: LazyLock<Bulk> =
+    LazyLock::new(|| Bulk::of(include_str!("sql/insert_account_keys.sql")));
+pub(super) static UPDATE_ACCOUNT_KEYS: LazyLock<Bulk> =
+    LazyLock::new(|| Bulk::of(include_str!("sql/update_account_keys.sql")));
+pub(super) static RESEAL_ACCOUNT_KEYS: LazyLock<Bulk> =
+    LazyLock::new(|| Bulk::of(include_str!("sql/reseal_account_keys.sql")));
+pub(super) static UPDATE_LEASES: LazyLock<Bulk> =
+    LazyLock::new(|| Bulk::of(include_str!("sql/update_leases.sql")));
+pub(super) static INSERT_LEASES: LazyLock<Bulk> =
+    LazyLock::new(|| Bulk::of(include_str!("sql/insert_leases.sql")));
+pub(super) static INSERT_AUDIT_LOG: LazyLock<Bulk> =
+    LazyLock::new(|| Bulk::of(include_str!("sql/insert_audit_log.sql")));
 
 /// How many rows one statement writes, widest first. Few widths, so that each stays prepared.
 const WIDTHS: [usize; 3] = [64, 8, 1];

@@ -24,11 +24,11 @@ use uuid::Uuid;
 
 use super::connection::{Config, raw};
 use super::error::{bug, is_duplicate, store_error};
-use super::{plan, rows, sql};
+use super::{keys, plan, rows, sql};
 use crate::clock::Clock;
-use crate::ledger::{Micros, Snapshot};
-use crate::store::Footprint;
-use crate::store::{Decide, Failure, Run, StoreError, Transacted, Writer};
+use crate::ledger;
+use crate::ledger::Micros;
+use crate::store::{Decide, Failure, Footprint, Run, Snapshot, StoreError, Transacted, Writer};
 
 const IN_DOUBT: &str = "an earlier failure left the file in doubt; restart scrip, which checks it";
 
@@ -132,7 +132,7 @@ impl Session {
         }
         // After BEGIN IMMEDIATE has the write lock, so that batches of several processes are in the order of it.
         let snapshot = read(connection, footprint, clock.now()).await?;
-        let plan = decide(crate::store::Snapshot { ledger: snapshot, keys: Default::default() });
+        let plan = decide(snapshot);
         if plan.is_empty() {
             return Ok(Transacted::Committed);
         }
@@ -144,6 +144,7 @@ impl Session {
                 .map_err(|error| store_error("adding the batch id", error))?;
         }
         plan::write(connection, &plan.ledger).await?;
+        keys::write(connection, &plan.keys).await?;
         raw(connection, "COMMIT").await.map_err(Broken::AtCommit)?;
         self.unsettled = false;
         Ok(Transacted::Committed)
@@ -266,10 +267,12 @@ async fn read(
     let users = keyed(connection, sql::READ_USERS, &users, rows::user).await?;
     let tasks = keyed(connection, sql::READ_TASKS, &tasks, rows::task).await?;
     let requests = keyed(connection, sql::READ_REQUESTS, &requests, rows::request).await?;
-    Ok(Snapshot { now, users, tasks, requests })
+    let keys = keys::read(connection, &footprint.keys, now).await?;
+    Ok(Snapshot { ledger: ledger::Snapshot { now, users, tasks, requests }, keys })
 }
 
-async fn keyed<K: serde::Serialize, T>(
+/// The rows of a JSON array of keys.
+pub(super) async fn keyed<K: serde::Serialize, T>(
     connection: &mut SqliteConnection,
     sql: &'static str,
     keys: &[K],

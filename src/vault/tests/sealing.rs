@@ -49,7 +49,7 @@ fn the_stored_form_stays_readable() {
 
 #[test]
 fn a_secret_that_names_another_row_inside_does_not_open() {
-    let foreign = Sealed { kek_id: Text::from("k1"), sealed: FOREIGN.to_vec() };
+    let foreign = Sealed { kek_id: Text::from("k1"), bytes: FOREIGN.as_slice().into() };
     assert_eq!(ring(&[("k1", 1)]).open("a", Purpose::Lease, &foreign).unwrap_err(), damaged("a"));
 }
 
@@ -179,7 +179,7 @@ proptest! {
 
     #[test]
     fn no_bytes_open_by_chance(bytes in proptest::collection::vec(any::<u8>(), 0..600)) {
-        let forged = Sealed { kek_id: Text::from("k"), sealed: [&[1], &bytes[..]].concat() };
+        let forged = Sealed { kek_id: Text::from("k"), bytes: [&[1], &bytes[..]].concat().into() };
         prop_assert!(ring(&[("k", 1)]).open("a", Purpose::Lease, &forged).is_err());
     }
 }

@@ -10,8 +10,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use scrip::ledger::{Footprint, Plan};
-use scrip::store::{Failure, Run, StoreError};
+use scrip::store::{Failure, Footprint, Plan, Run, StoreError};
 use tokio::sync::watch;
 use uuid::Uuid;
 
@@ -234,6 +233,7 @@ impl Faults {
 
     pub(super) fn next(&self, batch_id: Uuid, run: Run, footprint: &Footprint) -> Fault {
         let mut script = self.lock();
+        let footprint = &footprint.ledger;
         let footprint = (footprint.users.len(), footprint.tasks.len(), footprint.requests.len());
         script.seen.push(Seen { batch_id, run, footprint, plan: None });
         let always = script.always.clone();
@@ -243,6 +243,7 @@ impl Faults {
     pub(super) fn planned(&self, batch_id: Uuid, plan: &Plan) {
         let mut script = self.lock();
         if let Some(seen) = script.seen.iter_mut().rev().find(|seen| seen.batch_id == batch_id) {
+            let plan = &plan.ledger;
             seen.plan = Some((plan.tasks.len(), plan.entries.len(), plan.requests.len()));
         }
     }

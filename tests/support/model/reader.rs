@@ -1,17 +1,21 @@
 //! The model's reader: every question answered from the maps.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
+use scrip::keypool::{AccountId, AccountKey, AccountStatus, Lease, Purpose};
 use scrip::ledger::{Entry, EntryRange, HoldState, Micros, Purse, RequestRecord, Text, User, UserId};
-use scrip::store::rows::{Range, StoredPoints};
+use scrip::store::rows::{Range, StoredPoints, Usage};
 use scrip::store::{
-    AuditSnapshot, EntryQuery, FinancialQuery, FinancialTransaction, Page, PastBalance, PointsDetail,
-    PointsQuery, Reader, StoreError, StoredEntry, TaskQuery, TaskRecord, UserCursor,
+    AccountRecord, AuditRecord, AuditSnapshot, EntryQuery, FinancialQuery, FinancialTransaction, LeaseRecord,
+    Page, PastBalance, PointsDetail, PointsQuery, PoolRows, Reader, StoreError, StoredEntry, TaskQuery,
+    TaskRecord, UserCursor,
 };
 
-use super::Shared;
+use super::keypool_world::World as PoolWorld;
 use super::world::{EntryRow, TaskRow, World};
+use super::{Shared, Tables};
 
 pub(super) struct ModelReader(pub(super) Arc<Shared>);
 
@@ -22,6 +26,16 @@ impl ModelReader {
         Box::pin(async move {
             self.0.faults.read()?;
             Ok(of(&self.0.tables().world))
+        })
+    }
+
+    fn answer_pool<'a, T: Send + 'a>(
+        &'a self,
+        of: impl FnOnce(&PoolWorld) -> T + Send + 'a,
+    ) -> Answer<'a, T> {
+        Box::pin(async move {
+            self.0.faults.read()?;
+            Ok(of(&self.0.tables().pool))
         })
     }
 
@@ -139,15 +153,20 @@ fn past(world: &World, user_id: UserId, at: Micros) -> Option<PastBalance> {
     Some(past)
 }
 
-fn due(world: &World, now: Micros, limit: u32) -> Vec<(UserId, Text)> {
-    let mut due: Vec<_> = world
+fn due(tables: &Tables, now: Micros, limit: u32) -> Vec<(UserId, Text)> {
+    let is_leased = |task_id: &Text| {
+        let newest = tables.pool.newest(task_id);
+        newest.is_some_and(|lease| lease.is_open() && lease.expire_time > now)
+    };
+    let mut due: Vec<_> = tables
+        .world
         .tasks()
         .values()
         .filter(|row| row.task.hold_state == Some(HoldState::Open))
         .filter_map(|row| {
             Some((row.task.hold_expire_time?, row.task.user_id, Text::clone(&row.task.task_id)))
         })
-        .filter(|(expiry, ..)| *expiry <= now)
+        .filter(|(expiry, _, task_id)| *expiry <= now && !is_leased(task_id))
         .collect();
     due.sort();
     due.into_iter().take(limit as usize).map(|(_, user_id, task_id)| (user_id, task_id)).collect()
@@ -268,7 +287,10 @@ impl Reader for ModelReader {
     }
 
     fn due_holds(&self, limit: u32) -> Answer<'_, Vec<(UserId, Text)>> {
-        self.answer(move |world| due(world, self.now_of(), limit))
+        Box::pin(async move {
+            self.0.faults.read()?;
+            Ok(due(&self.0.tables(), self.now_of(), limit))
+        })
     }
 
     fn stuck_tasks(&self, created_before: Micros, after: i64, limit: u32) -> Answer<'_, Vec<TaskRecord>> {
@@ -281,13 +303,83 @@ impl Reader for ModelReader {
         })
     }
 
+    fn key_pool(&self) -> Answer<'_, PoolRows> {
+        self.answer_pool(|pool| pool_rows(pool, self.now_of(), false))
+    }
+
+    fn accounts<'a>(&'a self, account_ids: &'a [AccountId]) -> Answer<'a, Vec<AccountRecord>> {
+        self.answer_pool(|pool| {
+            account_ids.iter().filter_map(|account_id| account_record(pool, *account_id)).collect()
+        })
+    }
+
+    fn list_accounts(&self, page: Page) -> Answer<'_, Vec<AccountRecord>> {
+        self.answer_pool(move |pool| {
+            let records = pool.accounts.keys().rev().filter_map(|id| account_record(pool, *id));
+            page_of(page, |record| record.account.account_id, records)
+        })
+    }
+
+    fn leases<'a>(&'a self, lease_ids: &'a [Text]) -> Answer<'a, Vec<LeaseRecord>> {
+        self.answer_pool(|pool| {
+            let leases = lease_ids.iter().filter_map(|lease_id| pool.leases.get(lease_id));
+            leases.map(|lease| lease_record(pool, lease)).collect()
+        })
+    }
+
+    fn due_leases(&self, limit: u32) -> Answer<'_, Vec<Text>> {
+        self.answer_pool(move |pool| {
+            let now = self.now_of();
+            let mut due: Vec<_> = pool.leases.values().filter(|lease| lease.has_lapsed(now)).collect();
+            due.sort_by_key(|lease| (lease.expire_time, Text::clone(&lease.lease_id)));
+            due.into_iter().take(limit as usize).map(|lease| Text::clone(&lease.lease_id)).collect()
+        })
+    }
+
+    fn sealed_keys<'a>(
+        &'a self,
+        after: (AccountId, &'a str, &'a str),
+        limit: u32,
+    ) -> Answer<'a, Vec<AccountKey>> {
+        self.answer_pool(move |pool| {
+            let place = |key: &AccountKey| (key.account_id, key.purpose.as_str(), Text::clone(&key.key_id));
+            let after = (after.0, after.1, Text::from(after.2));
+            let past = |key: &&AccountKey| place(key) > after && key.sealed.is_some();
+            let mut keys: Vec<AccountKey> = pool.keys.values().filter(past).cloned().collect();
+            keys.sort_by_key(place);
+            keys.truncate(limit as usize);
+            keys
+        })
+    }
+
+    fn audit_log(&self, account_id: Option<AccountId>, page: Page) -> Answer<'_, Vec<AuditRecord>> {
+        self.answer_pool(move |pool| {
+            let rows = pool.audit.iter().enumerate().rev().map(|(index, line)| AuditRecord {
+                id: index as i64 + 1,
+                time: line.time,
+                actor: Text::clone(&line.actor),
+                subject_kind: line.subject.kind().into(),
+                subject: line.subject.name(),
+                account_id: line.subject.account_id(),
+                reason: Text::clone(&line.reason),
+                changes: line.changes_json().into(),
+            });
+            page_of(page, |row| row.id, rows.filter(|row| lets(&account_id, &row.account_id)))
+        })
+    }
+
     fn audit_snapshot(&self) -> Answer<'_, Box<dyn AuditSnapshot>> {
-        self.answer(|world| Box::new(ModelSnapshot(world.clone())) as Box<dyn AuditSnapshot>)
+        Box::pin(async move {
+            self.0.faults.read()?;
+            let tables = self.0.tables();
+            let (world, pool) = (tables.world.clone(), tables.pool.clone());
+            Ok(Box::new(ModelSnapshot(world, pool, self.now_of())) as Box<dyn AuditSnapshot>)
+        })
     }
 }
 
 /// Everything, as of one moment.
-struct ModelSnapshot(World);
+struct ModelSnapshot(World, PoolWorld, Micros);
 
 fn ready<'a, T: Send + 'a>(answer: T) -> Answer<'a, T> {
     Box::pin(std::future::ready(Ok(answer)))
@@ -325,5 +417,53 @@ impl AuditSnapshot for ModelSnapshot {
     fn requests<'a>(&'a mut self, after: (UserId, &'a str), limit: u32) -> Answer<'a, Vec<RequestRecord>> {
         let rows = self.0.requests().iter().filter(|((user_id, id), _)| (*user_id, &**id) > after);
         ready(rows.take(limit as usize).map(|(_, record)| record.clone()).collect())
+    }
+
+    fn leases<'a>(&'a mut self, after: (&'a str, i64), limit: u32) -> Answer<'a, Vec<Lease>> {
+        let mut leases: Vec<&Arc<Lease>> =
+            self.1.leases.values().filter(|lease| (&*lease.task_id, lease.fence) > after).collect();
+        leases.sort_by_key(|lease| (Text::clone(&lease.task_id), lease.fence));
+        ready(leases.into_iter().take(limit as usize).map(|lease| Lease::clone(lease)).collect())
+    }
+
+    fn key_pool(&mut self) -> Answer<'_, PoolRows> {
+        ready(pool_rows(&self.1, self.2, true))
+    }
+}
+
+fn pool_rows(pool: &PoolWorld, now: Micros, with_deleted: bool) -> PoolRows {
+    let is_there = |status: AccountStatus| with_deleted || status != AccountStatus::Deleted;
+    let mut usage: BTreeMap<&Text, Usage> = BTreeMap::new();
+    for lease in pool.leases.values().filter(|lease| lease.is_open()) {
+        let workspace = &pool.accounts[&lease.account_id].workspace;
+        let none = Usage { workspace: Text::clone(workspace), in_flight: 0, committed_nano_usd: 0 };
+        let usage = usage.entry(workspace).or_insert(none);
+        usage.in_flight += 1;
+        usage.committed_nano_usd = usage.committed_nano_usd.saturating_add(lease.estimated_cost_nano_usd);
+    }
+    PoolRows {
+        now,
+        workspaces: pool.workspaces.values().cloned().collect(),
+        accounts: pool.accounts.values().filter(|account| is_there(account.status)).cloned().collect(),
+        usage: usage.into_values().collect(),
+    }
+}
+
+fn account_record(pool: &PoolWorld, account_id: AccountId) -> Option<AccountRecord> {
+    let account = pool.accounts.get(&account_id)?;
+    let own = pool.leases.values().filter(|lease| lease.is_open() && lease.account_id == account_id);
+    (account.status != AccountStatus::Deleted).then(|| AccountRecord {
+        account: account.clone(),
+        workspace: pool.workspaces[&account.workspace].clone(),
+        in_flight: own.count() as u32,
+    })
+}
+
+fn lease_record(pool: &PoolWorld, lease: &Lease) -> LeaseRecord {
+    let key = pool.keys.get(&(lease.account_id, Purpose::Lease, Text::clone(&lease.key_id)));
+    LeaseRecord {
+        lease: lease.clone(),
+        account_name: Text::clone(&pool.accounts[&lease.account_id].name),
+        key: key.and_then(|key| key.sealed.clone()),
     }
 }

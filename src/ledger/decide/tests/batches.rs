@@ -269,6 +269,6 @@ fn what_a_batch_freezes_is_dated_by_its_one_moment() {
     run(&mut bench, false, vec![item("r-1", charge("a", 60)), item("r-2", charge("b", 60))]);
     let records = &bench.plan.requests;
     assert!(records.iter().all(|record| record.create_time == bench.now && record.user_id == USER));
-    assert!(matches!(records[0].frozen, Frozen::Done { entries: Some(_), late: false }));
+    assert!(matches!(records[0].frozen, Frozen::Done { entries: Some(_), late: false, lease_id: None }));
     assert!(matches!(records[1].frozen, Frozen::Refused(_)));
 }

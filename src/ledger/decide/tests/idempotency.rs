@@ -4,7 +4,7 @@ use super::commands::{
     USER, authorize, capture, charge, complete, credit, debit, fail, of_user, refund, refund_all, start,
     submission, text, void,
 };
-use super::{AsCommand, Bench, Rejection, money};
+use super::{AsCommand, Bench, Rejection, money, needs_keys};
 use crate::ledger::command::{
     Authorize, Charge, Command, CompleteTask, Credit, Debit, FailTask, Refund, Void,
 };
@@ -40,6 +40,9 @@ fn commands() -> Vec<Command> {
 fn every_method_that_takes_a_request_id_is_answered_again_as_it_was() {
     let covered: Vec<Method> = commands().iter().map(Command::method).collect();
     for method in Method::ALL {
+        if needs_keys(*method) {
+            continue;
+        }
         let takes_none = matches!(method, Method::StartTask | Method::ExpireHold);
         assert_ne!(covered.contains(method), takes_none, "{method}");
     }
@@ -207,7 +210,7 @@ fn a_second_request_id_for_what_was_done_is_a_replay_and_is_kept() {
     assert!(second.replayed);
     assert_eq!(
         bench.world.requests()[&(USER, text("r-2"))].frozen,
-        Frozen::Done { entries: second.earlier_entries, late: false }
+        Frozen::Done { entries: second.earlier_entries, late: false, lease_id: None }
     );
     let reused = Rejection::RequestIdReused { request_id: text("r-2"), field: "amount" };
     assert_eq!(bench.run_as("r-2", charge("new", 1)), Err(reused));

@@ -8,6 +8,7 @@ mod chain;
 mod edges;
 mod holds;
 mod idempotency;
+mod keys;
 mod purses;
 mod rows;
 mod settling;
@@ -24,7 +25,7 @@ mod invariants;
 mod world;
 
 use crate::ledger;
-use crate::ledger::{Footprint, Micros, Money, Plan, Purse, Rejection, Work};
+use crate::ledger::{Footprint, Method, Micros, Money, Plan, Purse, Rejection, Work};
 
 use super::{Decision, Done, Outcome, decide};
 use commands::{AsCommand, USER, credit, submission};
@@ -130,6 +131,18 @@ impl Bench {
     fn held(&self) -> Money {
         self.world.user(USER).held
     }
+}
+
+/// Whether a method means nothing without a key pool: [`keys`] tests those that name a task, the pool's own the rest.
+const fn needs_keys(method: Method) -> bool {
+    matches!(
+        method,
+        Method::SelectKey
+            | Method::CreateAccount
+            | Method::UpdateAccount
+            | Method::DeleteAccount
+            | Method::NoteAttempt
+    )
 }
 
 const fn money(points: i64, cash: i64) -> Money {

@@ -3,4 +3,5 @@ SELECT coalesce(sum(greatest(c.reltuples::bigint, s.n_live_tup, 0)), 0)::bigint 
 FROM pg_catalog.pg_stat_user_tables AS s
 JOIN pg_catalog.pg_class AS c ON c.oid = s.relid
 WHERE s.schemaname = current_schema()
-  AND s.relname IN ('ts_users', 'ts_financial_transactions', 'ts_points_detail', 'ts_fal_tasks', 'scrip_requests')
+  AND s.relname IN ('ts_users', 'ts_financial_transactions', 'ts_points_detail', 'ts_fal_tasks', 'scrip_requests',
+                    'scrip_leases')

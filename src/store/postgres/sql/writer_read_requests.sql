@@ -2,7 +2,7 @@
 SELECT
     clock.now,
     r.user_id, r.request_id, r.method, r.task_id, r.fingerprint, r.entry_seq, r.entry_count, r.late, r.refusal,
-    r.created_at
+    r.lease_id, r.created_at
 FROM (SELECT clock_timestamp() AS now) AS clock
 LEFT JOIN (
     unnest($1::bigint[], $2::text[]) AS k (user_id, request_id)

@@ -86,16 +86,18 @@ new_points AS (
 ),
 new_requests AS (
     INSERT INTO scrip_requests (
-        user_id, request_id, method, task_id, fingerprint, entry_seq, entry_count, late, refusal, created_at
+        user_id, request_id, method, task_id, fingerprint, entry_seq, entry_count, late, refusal, lease_id,
+        created_at
     )
     SELECT
         n.user_id, n.request_id, n.method, n.task_id, n.fingerprint, n.entry_seq, n.entry_count, n.late, n.refusal,
-        n.created_at
+        n.lease_id, n.created_at
     FROM unnest(
         $64::bigint[], $65::text[], $66::text[], $67::text[], $68::bytea[], $69::bigint[], $70::smallint[],
-        $71::boolean[], $72::text[], $73::timestamptz[]
+        $71::boolean[], $72::text[], $73::text[], $74::timestamptz[]
     ) AS n (
-        user_id, request_id, method, task_id, fingerprint, entry_seq, entry_count, late, refusal, created_at
+        user_id, request_id, method, task_id, fingerprint, entry_seq, entry_count, late, refusal, lease_id,
+        created_at
     )
 )
 SELECT count(*) AS users FROM changed_users

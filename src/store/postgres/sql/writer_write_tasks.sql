@@ -27,14 +27,14 @@ WITH changed_tasks AS (
 ),
 new_attempts AS (
     INSERT INTO scrip_task_attempts (
-        user_id, task_id, attempt, online_task_id, key_id, started_at
+        user_id, task_id, attempt, online_task_id, key_id, lease_id, started_at
     )
     SELECT
-        n.user_id, n.task_id, n.attempt, n.online_task_id, n.key_id, n.started_at
+        n.user_id, n.task_id, n.attempt, n.online_task_id, n.key_id, n.lease_id, n.started_at
     FROM unnest(
-        $27::bigint[], $28::text[], $29::integer[], $30::text[], $31::text[], $32::timestamptz[]
+        $27::bigint[], $28::text[], $29::integer[], $30::text[], $31::text[], $32::text[], $33::timestamptz[]
     ) AS n (
-        user_id, task_id, attempt, online_task_id, key_id, started_at
+        user_id, task_id, attempt, online_task_id, key_id, lease_id, started_at
     )
 )
 SELECT count(*) AS tasks FROM changed_tasks

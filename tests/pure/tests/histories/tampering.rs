@@ -122,7 +122,7 @@ fn tamper(rows: &mut Rows, what: usize, at: usize) {
                         .is_some_and(|id| rows.tasks.iter().all(|task| task.task_id != *id))
             };
             if let Some(record) = rows.requests.iter_mut().find(refused) {
-                record.frozen = Frozen::Done { entries: None, late: false };
+                record.frozen = Frozen::Done { entries: None, late: false, lease_id: None };
             }
         }
         (28, _, Some(at)) if rows.tasks[at].hold_state == Some(HoldState::Open) => {

@@ -1,0 +1,160 @@
+//! Three servers on one PostgreSQL, under load: whatever they do at once, no workspace ever has more leases than its
+//! limit, and the fences of a task rise. Checked afterwards from the table of leases, by sweep-line.
+
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use std::collections::BTreeMap;
+
+use scrip::pb;
+use sqlx::Row;
+use support::client::{KEK, Scrip, charge, reason, verify};
+use support::postgres;
+use support::server::Launch;
+use tokio::task::JoinSet;
+use tonic::Code;
+
+const ACCOUNTS: [i32; 4] = [1, 2, 3, 5];
+const CALLERS: usize = 12;
+const TASKS: usize = 40;
+
+async fn account(scrip: &mut Scrip, number: usize, max_concurrency: i32) {
+    let request = pb::CreateAccountRequest {
+        name: format!("account {number}"),
+        api_key: format!("key-{number}:secret"),
+        // Two accounts share a workspace: one limit for both, the smaller.
+        workspace: if number < 2 { "shared".into() } else { String::new() },
+        max_concurrency: Some(max_concurrency),
+        ..Default::default()
+    };
+    scrip.keys.create_account(request).await.unwrap();
+}
+
+/// One runner: leases a key for each of its tasks, and gives it back in one of the ways there are.
+async fn run(caller: usize, mut scrip: Clients) -> usize {
+    let mut given = 0;
+    for n in 0..TASKS {
+        let task_id = format!("c{caller}-{n}");
+        let selection = pb::KeySelection {
+            runner_id: format!("runner {caller}"),
+            max_wait: Some(prost_types::Duration { seconds: 20, nanos: 0 }),
+            ..Default::default()
+        };
+        let request = pb::ChargeRequest { select_key: Some(selection), ..charge(7, &task_id, 0) };
+        let lease = loop {
+            match scrip.billing.charge(request.clone()).await {
+                Ok(charged) => break charged.into_inner().lease.unwrap(),
+                Err(status) => {
+                    assert_eq!(
+                        (status.code(), &*reason(&status).0),
+                        (Code::ResourceExhausted, "NO_KEY_AVAILABLE")
+                    );
+                }
+            }
+        };
+        given += 1;
+        let lease_id = lease.lease_id.clone();
+        match n % 4 {
+            0 => {
+                let done = pb::CompleteTaskRequest { task_id, lease_id, ..Default::default() };
+                scrip.tasks.complete_task(done).await.unwrap();
+            }
+            1 => {
+                let failed =
+                    pb::FailTaskRequest { task_id, lease_id, http_status: 422, ..Default::default() };
+                scrip.tasks.fail_task(failed).await.unwrap();
+            }
+            2 => {
+                let release = pb::ReleaseKeyRequest { lease_id, http_status: 200, ..Default::default() };
+                scrip.keys.release_key(release).await.unwrap();
+            }
+            _ => {
+                // Another runner takes the task over, and finishes it.
+                let other = pb::SelectKeyRequest { task_id, runner_id: "other".into(), ..Default::default() };
+                if let Ok(taken) = scrip.keys.select_key(other).await {
+                    given += 1;
+                    let lease_id = taken.into_inner().lease.unwrap().lease_id;
+                    let release = pb::ReleaseKeyRequest { lease_id, ..Default::default() };
+                    scrip.keys.release_key(release).await.unwrap();
+                } else {
+                    let release = pb::ReleaseKeyRequest { lease_id, ..Default::default() };
+                    scrip.keys.release_key(release).await.unwrap();
+                }
+            }
+        }
+    }
+    given
+}
+
+#[derive(Clone)]
+struct Clients {
+    billing: pb::billing_service_client::BillingServiceClient<tonic::transport::Channel>,
+    tasks: pb::task_service_client::TaskServiceClient<tonic::transport::Channel>,
+    keys: pb::key_service_client::KeyServiceClient<tonic::transport::Channel>,
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn three_servers_on_one_database_never_exceed_a_workspaces_limit() {
+    let Some(cluster) = postgres::shared() else { return };
+    let url = cluster.fresh_database().await;
+    let launch = || Launch::new(&url).env("SCRIP_KEK", KEK);
+    let mut servers = [
+        Scrip::on(launch(), url.clone(), None).await,
+        Scrip::on(launch(), url.clone(), None).await,
+        Scrip::on(launch(), url.clone(), None).await,
+    ];
+    servers[0].with_points(7, 1).await;
+    for (number, limit) in ACCOUNTS.into_iter().enumerate() {
+        account(&mut servers[0], number, limit).await;
+    }
+    let mut callers = JoinSet::new();
+    for caller in 0..CALLERS {
+        let scrip = &servers[caller % servers.len()];
+        let clients =
+            Clients { billing: scrip.billing.clone(), tasks: scrip.tasks.clone(), keys: scrip.keys.clone() };
+        callers.spawn(run(caller, clients));
+    }
+    let given: usize = callers.join_all().await.into_iter().sum();
+
+    let mut connection = postgres::connect(&url).await;
+    let leases = sqlx::query(
+        "SELECT l.task_id, l.fence, a.workspace, (extract(epoch FROM l.acquired_at) * 1000000)::bigint AS acquired,
+                (extract(epoch FROM l.released_at) * 1000000)::bigint AS released
+         FROM scrip_leases AS l JOIN ts_fal_account AS a ON a.id = l.account_id ORDER BY l.task_id, l.fence",
+    )
+    .fetch_all(&mut connection)
+    .await
+    .unwrap();
+    assert_eq!(leases.len(), given);
+    let mut events: BTreeMap<String, Vec<(i64, i32)>> = BTreeMap::new();
+    let mut fences: BTreeMap<String, i64> = BTreeMap::new();
+    for lease in &leases {
+        let fence = fences.entry(lease.get("task_id")).or_default();
+        *fence += 1;
+        assert_eq!(lease.get::<i64, _>("fence"), *fence, "fences rise by one");
+        let events = events.entry(lease.get("workspace")).or_default();
+        // A slot given back and taken at one moment was given back first: -1 sorts before 1.
+        events.push((lease.get("acquired"), 1));
+        events.push((lease.get::<Option<i64>, _>("released").expect("every lease was given back"), -1));
+    }
+    let limits = BTreeMap::from([("shared", 1), ("key-2", 3), ("key-3", 5)]);
+    let mut busiest = BTreeMap::new();
+    for (workspace, mut events) in events {
+        events.sort_unstable();
+        let mut open = 0;
+        let most = events
+            .into_iter()
+            .map(|(_, step)| {
+                open += step;
+                open
+            })
+            .max()
+            .unwrap();
+        assert!(most <= limits[workspace.as_str()], "{workspace} had {most} leases at once");
+        busiest.insert(workspace, most);
+    }
+    assert!(busiest.values().any(|most| *most > 1), "the load was one: {busiest:?}");
+    let (code, output) = verify(&url).await;
+    assert_eq!(code, Some(0), "{output}");
+}
