@@ -20,10 +20,7 @@ use crate::engine::Handle;
 use crate::fal::{self, EventsQuery, UsageQuery, Window};
 use crate::keypool::AccountId;
 use crate::ledger::{Micros, Text};
-use crate::store::reconcile::{FetchRow, ReconcileStore, Run};
-
-/// The most of an unreadable page that is kept.
-const GARBAGE_BYTES: usize = 64 * 1024;
+use crate::store::reconcile::{FetchRow, GARBAGE_BYTES, ReconcileStore, Run};
 
 /// The state of a fetch that has not come to its end.
 const RUNNING: &str = "running";
@@ -34,16 +31,17 @@ pub(super) struct Fetcher<'a> {
     pub(super) engine: &'a Handle,
     pub(super) client: &'a fal::Client,
     pub(super) run: &'a Run,
-    /// Until when billing events are asked for, exclusive.
-    pub(super) events_end: Micros,
+    /// The period that billing events are asked for.
+    pub(super) events: (Micros, Micros),
     /// Workspaces that are asked at once.
     pub(super) parallel: usize,
     pub(super) reporter: &'a Reporter,
 }
 
 impl Fetcher<'_> {
-    /// Fetches all there is, and goes on where an earlier attempt ended.
-    pub(super) async fn fetch(&self) -> Result<(), Halt> {
+    /// Fetches all there is, and goes on where an earlier attempt ended. Answers the workspaces that were asked, each
+    /// with the account that stands for it.
+    pub(super) async fn fetch(&self) -> Result<Vec<(Text, AccountId)>, Halt> {
         let kept = self.store.fetches(self.run.id).await?;
         // Balances first: with them come the names of workspaces, by which everything else is asked once.
         let askers = self.askers(&kept).await?;
@@ -58,7 +56,8 @@ impl Fetcher<'_> {
         for asker in &askers {
             asked.push(Box::pin(self.bill(asker, &kept)));
         }
-        self.all(asked).await
+        self.all(asked).await?;
+        Ok(askers.iter().map(|asker| (Text::clone(&asker.workspace), asker.account_id)).collect())
     }
 
     async fn askers(&self, kept: &[FetchRow]) -> Result<Vec<Asker>, Halt> {
@@ -117,7 +116,7 @@ impl Fetcher<'_> {
     }
 
     async fn events(&self, asker: &Asker, key: &fal::ApiKey, mut row: FetchRow) -> Result<(), Halt> {
-        let asked = Window::new(self.run.start, self.events_end).and_then(|window| {
+        let asked = Window::new(self.events.0, self.events.1).and_then(|window| {
             let pages = self.client.billing_events(key, EventsQuery::all(window))?;
             match Place::from_json(&row.position) {
                 Some(place) => pages.starting_at(place.into()),

@@ -14,7 +14,7 @@ use crate::keypool::AccountId;
 use crate::ledger::limits::{Checks, LINE_CHARS};
 use crate::ledger::{Limits, Micros, Rejection, Text, UserId};
 use crate::store::Page;
-use crate::store::reconcile::{Begun, FindingQuery, FindingRow, NewRun, Run};
+use crate::store::reconcile::{Begun, FindingQuery, FindingRow, NewRun, ReportRow, Run};
 
 /// Accounts or users that a run may name.
 const MOST_NAMED: usize = 1_000;
@@ -163,12 +163,7 @@ impl Handle {
     ///
     /// # Errors
     /// As any read.
-    pub async fn rows(
-        &self,
-        run_id: i64,
-        after: (i16, i64),
-        limit: u32,
-    ) -> Result<Vec<(i16, i64, String)>, Error> {
+    pub async fn rows(&self, run_id: i64, after: (i16, i64), limit: u32) -> Result<Vec<ReportRow>, Error> {
         Ok(self.parts.store.rows(run_id, after, limit).await?)
     }
 

@@ -3,8 +3,6 @@
 //! Streams in turn: tasks against events, as the audit asks for them → what the ledgers say of users → every
 //! invariant of the ledgers (`verify`) → the rules on workspaces, models and users, and the report.
 
-use std::collections::BTreeMap;
-
 use super::failure::{Failure, Source, Why};
 use super::keeper::Keeper;
 use super::pages;
@@ -17,7 +15,7 @@ use crate::engine;
 use crate::keypool::AccountId;
 use crate::ledger::{Micros, Text};
 use crate::store::Reader;
-use crate::store::reconcile::{Evidence, FetchRow, Quarter, ReconcileStore, Run};
+use crate::store::reconcile::{Evidence, Extent, FetchRow, Quarter, ReconcileStore, Run};
 
 /// Rows of one read.
 const PAGE: u32 = 2_000;
@@ -30,7 +28,10 @@ pub(super) struct Judge<'a> {
     pub(super) reader: &'a dyn Reader,
     pub(super) run: &'a Run,
     pub(super) settings: &'a Settings,
-    pub(super) events_end: Micros,
+    /// The workspaces that were asked, and through which account.
+    pub(super) sources: Vec<(Text, AccountId)>,
+    /// The period that billing events were asked for.
+    pub(super) events: (Micros, Micros),
     pub(super) evidence_time: Micros,
     pub(super) reporter: &'a Reporter,
 }
@@ -47,10 +48,15 @@ impl Judge<'_> {
     pub(super) async fn judge(&self) -> Result<Judged, Halt> {
         self.store.clear_results(self.run.id).await?;
         let fetches = self.store.fetches(self.run.id).await?;
-        let mut evidence = self.store.evidence(self.run, self.events_end).await?;
+        let extent = Extent {
+            run_id: self.run.id,
+            tasks: (self.run.start, self.run.end),
+            events: self.events,
+            sources: self.sources.clone(),
+        };
+        let mut evidence = self.store.evidence(&extent).await?;
         let mut accounts = evidence.accounts().await?;
         let failures = self.fill_in(&mut accounts, &fetches);
-        let sources = Sources::new(&accounts);
         let days = self
             .settings
             .days(micros(self.run.start), micros(self.run.end))
@@ -58,7 +64,7 @@ impl Judge<'_> {
         let thresholds = self.settings.thresholds.clone();
         let mut audit = Audit::new(self.scope(&days), thresholds, accounts)?;
         let mut keeper = Keeper::new(self.store, self.run.id);
-        self.matching(&mut audit, &mut *evidence, sources, &mut keeper).await?;
+        self.matching(&mut audit, &mut *evidence, &mut keeper).await?;
         self.users(&mut audit, &mut *evidence, &days, &mut keeper).await?;
         drop(evidence);
         let unlisted_disagreements = self.verify(&mut audit, &mut keeper).await?;
@@ -75,8 +81,8 @@ impl Judge<'_> {
         Scope {
             start: micros(self.run.start),
             end: micros(self.run.end),
-            events_start: micros(self.run.start),
-            events_end: micros(self.events_end),
+            events_start: micros(self.events.0),
+            events_end: micros(self.events.1),
             now: micros(self.evidence_time),
             users: (!self.run.user_ids.is_empty()).then(|| users.collect()),
             calendar: days.calendar.clone(),
@@ -93,7 +99,9 @@ impl Judge<'_> {
         for account in accounts {
             account.selected = self.run.account_ids.is_empty() || about.contains(&account.workspace);
             account.fetch = Fetch::NotAsked;
-            let of_account = fetches.iter().filter(|row| row.account_id == account.account_id);
+            // What was fetched through an account that no longer stands for its workspace proves nothing.
+            let is_source = self.sources.iter().any(|(_, source)| *source == account.account_id);
+            let of_account = fetches.iter().filter(|row| is_source && row.account_id == account.account_id);
             for row in of_account {
                 let (source, missing) = match &*row.source {
                     "billing_events" => (Source::BillingEvents, missing_events(row)),
@@ -117,7 +125,6 @@ impl Judge<'_> {
         &self,
         audit: &mut Audit,
         evidence: &mut dyn Evidence,
-        mut sources: Sources,
         keeper: &mut Keeper<'_>,
     ) -> Result<(), Halt> {
         let total = i64::try_from(evidence.estimate().await?).unwrap_or(i64::MAX);
@@ -134,11 +141,7 @@ impl Judge<'_> {
                 Need::Event => {
                     if events.wants_rows() {
                         self.step(audit, total)?;
-                        let rows = evidence.events(PAGE).await?;
-                        events.fill_some(rows.is_empty(), sources.take(rows));
-                        if events.wants_rows() {
-                            continue;
-                        }
+                        events.fill(evidence.events(PAGE).await?);
                     }
                     audit.event(events.next(), &mut keeper.out)?;
                 }
@@ -254,57 +257,12 @@ impl<T> Stream<T> {
     }
 
     fn fill(&mut self, rows: Vec<T>) {
-        self.fill_some(rows.is_empty(), rows);
-    }
-
-    /// Takes what is left of an answer, and whether that was the end.
-    fn fill_some(&mut self, has_ended: bool, rows: Vec<T>) {
-        self.has_ended = has_ended;
+        self.has_ended = rows.is_empty();
         self.rows = rows.into_iter();
     }
 
     fn next(&mut self) -> Option<T> {
         self.rows.next()
-    }
-}
-
-/// Whom the events of a workspace came through. An event is kept once, under the account that brought it first; in
-/// this run another one of its workspace may stand for them. One that was kept under two names of its workspace, since
-/// it was renamed meanwhile, is still one.
-struct Sources {
-    stands_for: BTreeMap<AccountId, AccountId>,
-    /// Events of the request at hand.
-    request: Vec<Event>,
-}
-
-impl Sources {
-    fn new(accounts: &[audit::Account]) -> Self {
-        let asked = |fetch| fetch != Fetch::NotAsked;
-        let askers: BTreeMap<&Text, AccountId> = accounts
-            .iter()
-            .filter(|account| asked(account.fetch))
-            .map(|account| (&account.workspace, account.account_id))
-            .collect();
-        let stands_for = accounts
-            .iter()
-            .filter_map(|account| Some((account.account_id, *askers.get(&account.workspace)?)))
-            .collect();
-        Self { stands_for, request: Vec::new() }
-    }
-
-    fn take(&mut self, rows: Vec<Event>) -> Vec<Event> {
-        let mut kept = Vec::with_capacity(rows.len());
-        for mut event in rows {
-            event.account_id = self.stands_for.get(&event.account_id).copied().unwrap_or(event.account_id);
-            if self.request.first().is_some_and(|first| first.request_id != event.request_id) {
-                self.request.clear();
-            }
-            if !self.request.contains(&event) {
-                self.request.push(event.clone());
-                kept.push(event);
-            }
-        }
-        kept
     }
 }
 

@@ -1,51 +1,5 @@
 use super::*;
 
-fn account(account_id: i64, workspace: &str, fetch: Fetch) -> audit::Account {
-    audit::Account {
-        account_id,
-        name: format!("account {account_id}").into(),
-        workspace: workspace.into(),
-        key_ids: vec![],
-        selected: true,
-        balance: None,
-        fetch,
-        usage: None,
-    }
-}
-
-fn event(account_id: i64, request_id: &str, cost: i64) -> Event {
-    Event {
-        account_id,
-        request_id: request_id.into(),
-        endpoint_id: "m".into(),
-        time: audit::Micros(5),
-        cost_nano_usd: cost,
-        units_nano: None,
-    }
-}
-
-#[test]
-fn an_event_counts_for_whoever_asks_for_its_workspace_now() {
-    let accounts = [
-        account(1, "w", Fetch::NotAsked),
-        account(2, "w", Fetch::Complete),
-        account(3, "v", Fetch::NotAsked),
-    ];
-    let mut sources = Sources::new(&accounts);
-    let taken = sources.take(vec![event(1, "a", 1), event(2, "b", 1), event(3, "c", 1)]);
-    assert_eq!(taken.iter().map(|event| event.account_id).collect::<Vec<_>>(), [2, 2, 3]);
-}
-
-#[test]
-fn an_event_kept_under_two_names_of_its_workspace_is_one_and_two_charges_of_a_request_are_two() {
-    let accounts = [account(1, "w", Fetch::NotAsked), account(2, "w", Fetch::Complete)];
-    let mut sources = Sources::new(&accounts);
-    let mut taken = sources.take(vec![event(1, "a", 1), event(2, "a", 1)]);
-    // The pages of a stream may part a request.
-    taken.extend(sources.take(vec![event(2, "a", 2), event(1, "a", 2), event(2, "b", 1)]));
-    assert_eq!(taken, [event(2, "a", 1), event(2, "a", 2), event(2, "b", 1)]);
-}
-
 #[test]
 fn quarters_add_up_to_days_of_one_user_each() {
     let hour = 3_600_000_000;

@@ -45,7 +45,7 @@ use crate::store::reconcile::ReconcileStore;
 use crate::store::{Reader, Store};
 
 /// The rows of runs: those who speak to the [`Handle`] need not know the store.
-pub use crate::store::reconcile::{FindingQuery, FindingRow, Run, RunState};
+pub use crate::store::reconcile::{FindingQuery, FindingRow, ReportRow, Run, RunState};
 pub use error::Error;
 pub use failure::{Failure, Reason, Source};
 pub use handle::{Handle, Start, Started};

@@ -95,7 +95,6 @@ pub(super) async fn work(
                 state: Some(RunState::Failed),
                 phase: Some(Phase::Over.as_str().into()),
                 error: Some(why.into()),
-                is_over: true,
                 ..RunChange::default()
             };
             parts.store.update_run(run.id, &change).await?;
@@ -125,14 +124,13 @@ impl Work<'_> {
             state = self.fetch_and_judge(state).await?;
         }
         if run.apply_costs {
-            self.apply(if is_judged { run.costs_applied } else { 0 }).await?;
+            self.apply().await?;
         }
         let over = RunChange {
             state: Some(state),
             phase: Some(Phase::Over.as_str().into()),
             done: Some(0),
             total: Some(0),
-            is_over: true,
             ..RunChange::default()
         };
         parts.store.update_run(run.id, &over).await?;
@@ -154,23 +152,24 @@ impl Work<'_> {
                 now
             }
         };
-        let events_end = events_end(run, &settings);
+        let events = events(run, &settings);
         let fetcher = Fetcher {
             store: &*parts.store,
             engine: &parts.engine,
             client: &parts.client,
             run,
-            events_end,
+            events,
             parallel: parts.options.parallel,
             reporter: self.reporter,
         };
-        fetcher.fetch().await?;
+        let sources = fetcher.fetch().await?;
         let judge = Judge {
             store: &*parts.store,
             reader: &*parts.reader,
             run,
             settings: &settings,
-            events_end,
+            sources,
+            events,
             evidence_time,
             reporter: self.reporter,
         };
@@ -182,7 +181,6 @@ impl Work<'_> {
             phase: Some(Phase::Applying.as_str().into()),
             findings: Some(judged.findings),
             cost_changes: Some(judged.cost_changes),
-            costs_applied: Some(0),
             summary: Some(judged.summary.to_json().into()),
             ..RunChange::default()
         };
@@ -191,19 +189,15 @@ impl Work<'_> {
     }
 
     /// Writes the planned costs, chunk by chunk. One that was written before is passed over.
-    async fn apply(&self, already: i64) -> Result<(), Halt> {
-        let store = &self.parts.store;
-        let (mut after, mut seen, mut applied) = (-1, 0_i64, already);
+    async fn apply(&self) -> Result<(), Halt> {
+        let (mut after, mut seen) = (-1, 0_i64);
         loop {
             self.reporter.show(Phase::Applying, seen, 0);
             if self.reporter.is_stopped() {
                 return Err(Halt::Stopped);
             }
-            let chunk = store.apply_costs(self.run.id, after, COSTS).await?;
+            let chunk = self.parts.store.apply_costs(self.run.id, after, COSTS).await?;
             (after, seen) = (chunk.after, seen.saturating_add(chunk.seen.into()));
-            applied = applied.saturating_add(chunk.written.into());
-            let change = RunChange { costs_applied: Some(applied), ..RunChange::default() };
-            store.update_run(self.run.id, &change).await?;
             if chunk.seen < COSTS {
                 return Ok(());
             }
@@ -211,10 +205,12 @@ impl Work<'_> {
     }
 }
 
-/// Until when events are asked for: the end and the lag, but nothing that had not happened when the run was begun.
-fn events_end(run: &Run, settings: &Settings) -> Micros {
-    let lag = settings.thresholds.billing_lag_micros;
-    run.end.plus(lag).min(run.create_time).max(run.end)
+/// The period that events are asked for. It reaches back as far as a task may have been too young for the run that was
+/// about it, and to the lag after the end, but not to what had not happened when the run was begun.
+fn events(run: &Run, settings: &Settings) -> (Micros, Micros) {
+    let audit::Thresholds { billing_lag_micros: lag, stuck_after_micros: stuck, .. } = settings.thresholds;
+    let start = run.start.plus(stuck.saturating_add(lag).saturating_neg());
+    (start, run.end.plus(lag).min(run.create_time).max(run.end))
 }
 
 /// Tells a run's row how far it is, and keeps the lease of the work; where that is lost, the work is to stop.
