@@ -10,13 +10,18 @@
 //!
 //! Upstream events are kept once, whoever fetched them and however often. A run judges those that its own or an earlier
 //! run brought: the same evidence gives the same findings, whatever fal tells later.
+//!
+//! A write that met another transaction ([`StoreError::Conflict`]) has written nothing of its last chunk and may be
+//! repeated as it is; so may any other that failed, for each finds what it wrote before.
 
 use futures::future::BoxFuture;
+use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::StoreError;
 use crate::audit;
 use crate::keypool::AccountId;
+use crate::ledger::fingerprint::{Field, Fingerprint};
 use crate::ledger::{Micros, Text, UserId};
 
 /// A run to be begun.
@@ -40,6 +45,13 @@ pub struct NewRun {
     pub settings: Text,
     /// What a repeat under the `request_id` is compared by, as JSON of the fields above but `settings` and `actor`.
     pub content: Text,
+}
+
+impl NewRun {
+    /// What a repeat must agree with.
+    pub(super) fn fingerprint(&self) -> Fingerprint {
+        Fingerprint::new().text(Field::InputParams, &self.content)
+    }
 }
 
 /// What came of beginning one.
@@ -118,7 +130,8 @@ pub struct Run {
     pub error: Text,
 }
 
-/// What a run tells of itself as it goes on; `None` leaves what is stored.
+/// What a run tells of itself as it goes on; `None` leaves what is stored. A state other than running ends it, at the
+/// store's now. The costs applied are counted by [`ReconcileStore::apply_costs`] itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[allow(missing_docs, reason = "each is the field of Run of that name")]
 pub struct RunChange {
@@ -128,13 +141,13 @@ pub struct RunChange {
     pub total: Option<i64>,
     pub findings: Option<[i64; 3]>,
     pub cost_changes: Option<i64>,
-    pub costs_applied: Option<i64>,
     pub summary: Option<Text>,
     pub error: Option<Text>,
     pub evidence_time: Option<Micros>,
-    /// Sets the moment it was over to the store's now.
-    pub is_over: bool,
 }
+
+/// What is kept of a page that could not be read.
+pub const GARBAGE_BYTES: usize = 64 << 10;
 
 /// How far one source of one account has been fetched: a row of `scrip_reconciliation_fetches`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -155,7 +168,7 @@ pub struct FetchRow {
     pub result: Text,
     /// Why it failed, as JSON for people and programs; empty otherwise.
     pub error: Text,
-    /// The page that could not be read, as it came, cut; empty otherwise.
+    /// The page that could not be read, as it came, cut to [`GARBAGE_BYTES`]; empty otherwise.
     pub garbage: Vec<u8>,
 }
 
@@ -170,7 +183,7 @@ pub struct EventRow {
     pub request_id: Text,
     /// The model.
     pub endpoint_id: Text,
-    /// fal's time of it.
+    /// fal's time of it, as `raw` says it.
     pub time: Micros,
     /// After discount, in nano-USD; `None` where fal does not say.
     pub cost_nano_usd: Option<i64>,
@@ -178,6 +191,20 @@ pub struct EventRow {
     pub units_nano: Option<i64>,
     /// The row as fal wrote it, canonical JSON: what tells two events of one request apart.
     pub raw: Text,
+}
+
+/// What a snapshot is to hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Extent {
+    /// The run that judges: events that a later one brought are not there.
+    pub run_id: i64,
+    /// Tasks created in [start, end) are judged.
+    pub tasks: (Micros, Micros),
+    /// Events of [start, end). Where it starts before `tasks`, tasks created since then that are still open come along.
+    pub events: (Micros, Micros),
+    /// The workspaces whose events count, each once, with the account that stands for it in this run: its events are
+    /// answered as that account's, whichever brought them first.
+    pub sources: Vec<(Text, AccountId)>,
 }
 
 /// Which findings to list.
@@ -194,10 +221,21 @@ pub struct FindingQuery {
 /// A stored finding: gravest first, then by rule, then as they arose.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FindingRow {
-    /// Its number in the order above; unique in its run.
+    /// Its place in that order: the severity's rank (1 is the gravest), the rule, the number.
     pub place: (i16, Text, i64),
     /// As the audit found it.
     pub finding: audit::Finding,
+}
+
+/// A stored row of the report.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReportRow {
+    /// 1 workspaces, 2 accounts by user and model, 3 users.
+    pub layer: i16,
+    /// Its place in the layer.
+    pub number: i64,
+    /// What it says, as JSON.
+    pub content: String,
 }
 
 /// A planned cost that was, or was not, written.
@@ -211,6 +249,55 @@ pub struct Applied {
     pub written: u32,
 }
 
+/// How many rows one commit writes at most: charges wait for no more than that.
+pub(super) const CHUNK: usize = 2_000;
+
+/// The first bytes of the SHA-256 of an event as fal wrote it: with its workspace, moment and request, what it is.
+pub(super) fn digest(raw: &str) -> [u8; 16] {
+    let digest = Sha256::digest(raw.as_bytes());
+    std::array::from_fn(|at| digest[at])
+}
+
+/// The severity's place in the order of findings.
+pub(super) const fn rank(severity: audit::Severity) -> i16 {
+    match severity {
+        audit::Severity::High => 1,
+        audit::Severity::Medium => 2,
+        audit::Severity::Low => 3,
+    }
+}
+
+/// A part of the order of findings: those of one rank after a place and no further than a rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Stretch<'a> {
+    pub(super) rank: i16,
+    pub(super) after: (&'a str, i64),
+    pub(super) last_rule: &'a str,
+}
+
+impl FindingQuery {
+    /// The parts of the order in which a page may find its rows; a severity or rule that is none has none.
+    pub(super) fn stretches<'a>(&'a self, after: Option<(i16, &'a str, i64)>) -> Vec<Stretch<'a>> {
+        /// Behind every rule.
+        const LAST: &str = "~";
+        let severity = match self.severity.as_deref().map(audit::Severity::parse) {
+            Some(None) => return Vec::new(),
+            Some(Some(severity)) => Some(rank(severity)),
+            None => None,
+        };
+        let (from, rule, number) = after.unwrap_or((0, "", i64::MIN));
+        let ranks = (1..=3).filter(|rank| *rank >= from && severity.is_none_or(|only| only == *rank));
+        let wanted = self.rule.as_deref();
+        ranks
+            .map(|rank| {
+                let start = if rank == from { (rule, number) } else { ("", i64::MIN) };
+                let first = wanted.map_or(("", i64::MIN), |rule| (rule, i64::MIN));
+                Stretch { rank, after: start.max(first), last_rule: wanted.unwrap_or(LAST) }
+            })
+            .collect()
+    }
+}
+
 /// Runs and what belongs to them. Writes queue behind the batches of the engine, in bounded chunks.
 pub trait ReconcileStore: Send + Sync + 'static {
     /// Takes or extends the named lease for so many microseconds; false where another holder has it.
@@ -219,7 +306,7 @@ pub trait ReconcileStore: Send + Sync + 'static {
     /// Gives the named lease back, if it is this holder's.
     fn let_go(&self, name: &'static str, holder: Uuid) -> BoxFuture<'_, Result<(), StoreError>>;
 
-    /// Begins a run.
+    /// Begins a run. A `request_id` that any method of user 0 used for something else is [`Begun::Reused`].
     fn create_run<'a>(&'a self, new: &'a NewRun) -> BoxFuture<'a, Result<Begun, StoreError>>;
 
     /// One run.
@@ -237,7 +324,8 @@ pub trait ReconcileStore: Send + Sync + 'static {
     /// How far a run has fetched.
     fn fetches(&self, run_id: i64) -> BoxFuture<'_, Result<Vec<FetchRow>, StoreError>>;
 
-    /// Stores a page: its events, as far as they are new, and how far the fetch is, in one commit.
+    /// Stores a page: its events, as far as they are new, and how far the fetch is, in one commit (a page of more than
+    /// 2,000 events in several, the last of which tells of it).
     fn save_fetch<'a>(
         &'a self,
         run_id: i64,
@@ -245,15 +333,10 @@ pub trait ReconcileStore: Send + Sync + 'static {
         events: &'a [EventRow],
     ) -> BoxFuture<'a, Result<(), StoreError>>;
 
-    /// One snapshot of what a run judges. `events` are those of [`start`, `end`) of the workspaces named that this run
-    /// or an earlier one brought.
-    fn evidence<'a>(
-        &'a self,
-        run: &'a Run,
-        events_end: Micros,
-    ) -> BoxFuture<'a, Result<Box<dyn Evidence>, StoreError>>;
+    /// One snapshot of what a run judges, as of now.
+    fn evidence<'a>(&'a self, extent: &'a Extent) -> BoxFuture<'a, Result<Box<dyn Evidence>, StoreError>>;
 
-    /// Forgets what a run found so far: it judges anew.
+    /// Forgets what a run found so far, and its counts: it judges anew. What it wrote to tasks stays.
     fn clear_results(&self, run_id: i64) -> BoxFuture<'_, Result<(), StoreError>>;
 
     /// Adds findings, numbered from `first`.
@@ -282,7 +365,8 @@ pub trait ReconcileStore: Send + Sync + 'static {
     ) -> BoxFuture<'a, Result<(), StoreError>>;
 
     /// Writes the next planned costs after `after` to their tasks, at most `limit`: where a task still has the cost the
-    /// plan started from, its billed cost alone changes, and the audit log says so once a chunk.
+    /// plan started from, its billed cost alone changes. Of a chunk that wrote any, the audit log has a line and the run
+    /// the count. One that was written before is not written again.
     fn apply_costs(&self, run_id: i64, after: i64, limit: u32) -> BoxFuture<'_, Result<Applied, StoreError>>;
 
     /// Findings, gravest first.
@@ -299,17 +383,18 @@ pub trait ReconcileStore: Send + Sync + 'static {
         run_id: i64,
         after: (i16, i64),
         limit: u32,
-    ) -> BoxFuture<'_, Result<Vec<(i16, i64, String)>, StoreError>>;
+    ) -> BoxFuture<'_, Result<Vec<ReportRow>, StoreError>>;
 }
 
 /// What a run judges, as of one moment, stream by stream, each in the order `audit` asks for. Each call answers the
 /// next rows, at most `limit`; an empty answer is the end.
 pub trait Evidence: Send {
-    /// Every account there is or was, with every key id it ever had, its workspace and its newest balance; `fetch`,
-    /// `selected` and `usage` are the run's to fill in.
+    /// Every account there is or was, with every key id that was ever leased of it, its workspace, and the balance that
+    /// is known as of the snapshot; `fetch` ([`audit::Fetch::NotAsked`]), `selected` (false) and `usage` are the run's to
+    /// fill in.
     fn accounts(&mut self) -> BoxFuture<'_, Result<Vec<audit::Account>, StoreError>>;
 
-    /// Tasks created in the period, and any other that an event names, by [`audit::Task::sort_key`], bytewise.
+    /// The tasks of the [`Extent`], and any other that one of its events names, by [`audit::Task::sort_key`], bytewise.
     fn tasks(&mut self, limit: u32) -> BoxFuture<'_, Result<Vec<audit::Task>, StoreError>>;
 
     /// Events by request id, bytewise. One whose cost fal does not say is left out, and counted.
@@ -322,7 +407,7 @@ pub trait Evidence: Send {
     fn user_tasks(&mut self, limit: u32) -> BoxFuture<'_, Result<Vec<audit::UserTasks>, StoreError>>;
 
     /// What the ledgers say of each quarter of an hour from `start` to `end` (time zones differ by whole quarters), by
-    /// user and time; the day is the caller's to tell.
+    /// user and time; the day is the caller's to tell. Quarters without movement are left out. Another range begins anew.
     fn user_quarters(
         &mut self,
         range: (Micros, Micros),
