@@ -3,37 +3,17 @@
 
 mod support;
 
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::path::Path;
 
 use scrip::clock::System;
 use scrip::engine::{Engine, Options};
 use scrip::ledger::{self, Funding, Text, command::Charge};
 use scrip::store::sqlite;
-use serde_json::Value;
 use sqlx::{Connection, Executor, SqliteConnection};
+use support::desk::Desk;
 use support::server::Launch;
 
-/// A folder with a database of its own, and the binary run in it.
-struct Desk {
-    folder: tempfile::TempDir,
-    variables: Vec<(String, String)>,
-}
-
-/// What a command said and how it ended.
-#[derive(Debug)]
-struct Said {
-    code: i32,
-    out: String,
-    err: String,
-}
-
 impl Desk {
-    /// Without a database.
-    fn empty() -> Desk {
-        Desk { folder: tempfile::tempdir().unwrap(), variables: Vec::new() }
-    }
-
     /// With a migrated one, and 1000 points for user 1.
     fn new() -> Desk {
         let desk = Desk::empty();
@@ -41,51 +21,6 @@ impl Desk {
         let credited = desk.run("credit 1 1000 --purse points --request-id opening");
         assert_eq!(credited.code, 0, "{credited:?}");
         desk
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    fn url(&self) -> String {
-        format!("sqlite://{}", self.path("scrip.db").display())
-    }
-
-    fn set(&mut self, name: &str, value: &str) {
-        self.variables.retain(|(known, _)| known != name);
-        self.variables.push((name.to_owned(), value.to_owned()));
-    }
-
-    fn run(&self, line: &str) -> Said {
-        self.run_words(&line.split_whitespace().collect::<Vec<_>>())
-    }
-
-    fn run_words(&self, words: &[&str]) -> Said {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_scrip"));
-        for (name, _) in std::env::vars_os() {
-            if name.to_str().is_some_and(|name| name.starts_with("SCRIP_")) {
-                command.env_remove(name);
-            }
-        }
-        let variables = self.variables.iter().map(|(name, value)| (name, value));
-        let ended = command
-            .args(words)
-            .envs(variables)
-            .current_dir(self.folder.path())
-            .stdin(Stdio::null())
-            .output()
-            .unwrap();
-        Said {
-            code: ended.status.code().unwrap(),
-            out: String::from_utf8(ended.stdout).unwrap(),
-            err: String::from_utf8(ended.stderr).unwrap(),
-        }
-    }
-
-    /// The JSON lines that a command prints.
-    fn json(&self, line: &str) -> Vec<Value> {
-        let said = self.run(&format!("{line} --format json"));
-        said.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
     /// Charges user 1 for tasks, as a server would.
@@ -127,18 +62,6 @@ impl Desk {
         let done = connection.execute(sql).await.unwrap();
         assert!(done.rows_affected() > 0, "{sql}");
         connection.close().await.unwrap();
-    }
-}
-
-impl Said {
-    /// Ended so, with one line that says why.
-    fn refused_with(&self, code: i32, words: &[&str]) {
-        assert_eq!(self.code, code, "{self:?}");
-        assert!(self.err.starts_with("error: "), "{self:?}");
-        assert_eq!(self.err.trim_end().lines().count(), 1, "{self:?}");
-        for word in words {
-            assert!(self.err.contains(word), "{word:?} in {self:?}");
-        }
     }
 }
 

@@ -13,6 +13,8 @@ mod bench;
 mod credit;
 mod failure;
 mod health;
+mod keyring;
+mod keys;
 mod migrate;
 mod output;
 mod refund;
@@ -69,6 +71,7 @@ enum Command {
     Credit(credit::CreditArgs),
     Refund(refund::RefundArgs),
     Tasks(tasks::TasksArgs),
+    Keys(Box<keys::KeysArgs>),
     Health(health::HealthArgs),
     Version(version::VersionArgs),
     Bench(bench::BenchArgs),
@@ -82,6 +85,13 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Cli, ExitCode> 
     let args: Vec<OsString> = args.into_iter().collect();
     let read = config::parse(Cli::command(), &args).and_then(|matches| {
         Cli::from_arg_matches(&matches).map_err(|error| ConfigError::Usage(error.format(&mut Cli::command())))
+    });
+    let read = read.map_err(|error| match error {
+        ConfigError::Usage(error) => match keys::instead_of(&error, &args) {
+            Some(why) => ConfigError::Value(why),
+            None => ConfigError::Usage(error),
+        },
+        other => other,
     });
     read.map_err(|error| match error {
         ConfigError::Usage(error) => {
@@ -112,6 +122,7 @@ pub async fn run(cli: Cli) -> ExitCode {
         Command::Credit(args) => credit::run(args, &mut out).await,
         Command::Refund(args) => refund::run(args, &mut out).await,
         Command::Tasks(args) => tasks::run(args, &mut out).await,
+        Command::Keys(args) => keys::run(*args, &mut out).await,
         Command::Health(args) => health::run(args, &mut out).await,
         Command::Version(args) => version::run(args, &mut out),
         Command::Bench(args) => bench::run(args, &mut out).await,

@@ -4,13 +4,15 @@
 //!
 //! 1. options are checked against each other, before anything is touched;
 //! 2. the address is taken: a second server on one port stops here and leaves the database alone;
-//! 3. the store is opened and migrated, the engine started, health follows the store;
+//! 3. the store is opened and migrated, its key-encryption keys are found or made, the engine started, health follows
+//!    the store;
 //! 4. where it listens is said on stdout, and how to try it;
 //! 5. it serves until SIGTERM or SIGINT;
 //! 6. the server drains, then the engine, within the drain's time; what was cut is said.
 
 use std::net::SocketAddr;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
@@ -18,6 +20,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use super::failure::Failure;
+use super::keyring::{self, Found};
 use super::output::Out;
 use super::remote::reachable;
 use super::routes::routes;
@@ -28,6 +31,8 @@ use crate::config::{
 };
 use crate::engine::{self, Engine};
 use crate::server::{self, Health, ServerOptions, Shutdown};
+use crate::store::Store;
+use crate::vault::Keyring;
 
 /// What the engine gets for its last commit even if the connections took all of the drain's time: cut short, its
 /// callers would have to find out whether it was stored.
@@ -35,9 +40,12 @@ const LAST_COMMIT: Duration = Duration::from_secs(2);
 
 /// Run the billing service
 ///
-/// Listens for gRPC: BillingService and TaskService, with standard health and reflection. Creates and migrates its
+/// Listens for gRPC: BillingService, TaskService and KeyService, with standard health and reflection. Creates and migrates its
 /// database at start. SIGTERM or SIGINT stops it: what was accepted is answered, within --drain-timeout; a second
 /// signal cuts what is left.
+///
+/// fal keys are stored sealed, with the keys of --kek-file or SCRIP_KEK. Without either, SQLite gets a key of its own in
+/// a file beside the database, such as scrip.db.kek, and on PostgreSQL no fal key can be stored.
 ///
 /// Prints `listening on IP:PORT` as its first line, then its database, then three grpcurl calls to try. Logs go to
 /// stderr.
@@ -77,17 +85,19 @@ impl ServeArgs {
 
 pub(super) async fn run(args: ServeArgs, out: &mut Out) -> Result<ExitCode, Failure> {
     let database = &args.database.database_url;
-    let engine_options = args.engine_options(database).map_err(Failure::CouldNotRun)?;
+    let mut engine_options = args.engine_options(database).map_err(Failure::CouldNotRun)?;
     let server_options = args.server.options().map_err(Failure::CouldNotRun)?;
-    // Nothing is sealed yet; keys that could not be used are refused all the same, before they are needed.
-    args.keks.load().map_err(Failure::CouldNotRun)?;
+    let configured = keyring::configured(&args.keks)?;
 
     let listener =
         server::bind(args.listen.listen).await.map_err(|error| Failure::could_not_run(error.to_string()))?;
     let prepare = if args.migrate.no_migrate { Prepare::Nothing } else { Prepare::Migrate };
     let store = open(database, prepare).await?;
+    let (keyring, said) = keyring(configured, database, &*store).await?;
+    engine_options.keyring = Arc::new(keyring);
     let engine = Engine::start(&*store, System::ids(), engine_options);
-    let ended = serve(listener, &engine, server_options, &store.describe(), out).await;
+    let about = About { database: store.describe(), keys: said };
+    let ended = serve(listener, &engine, server_options, about, out).await;
     let (report, drain_timeout) = match ended {
         Ok(ended) => ended,
         Err(failure) => {
@@ -106,12 +116,40 @@ pub(super) async fn run(args: ServeArgs, out: &mut Out) -> Result<ExitCode, Fail
     Ok(ExitCode::SUCCESS)
 }
 
+/// The keys that seal and open fal keys; and what is to be said of them on stdout, if anything.
+async fn keyring(
+    configured: Option<Keyring>,
+    database: &DatabaseUrl,
+    store: &dyn Store,
+) -> Result<(Keyring, Option<String>), Failure> {
+    let found = keyring::find(configured, database, &*store.reader()).await?;
+    match &found {
+        Found::Beside(_, path) => tracing::info!(path = %path.display(), "key-encryption keys found"),
+        Found::Nowhere => {
+            tracing::info!(
+                "no key-encryption key: fal keys cannot be stored until one is given with --kek-file"
+            );
+        }
+        Found::Configured(_) | Found::Absent(_) => {}
+    }
+    let (keyring, created) = found.or_create()?;
+    Ok((keyring, created.map(|path| keyring::created(&path))))
+}
+
+/// What is said once it listens.
+struct About {
+    /// The database, without secrets.
+    database: String,
+    /// News of the keys that seal its secrets.
+    keys: Option<String>,
+}
+
 /// Serves until a signal, and until the connections are drained.
 async fn serve(
     listener: TcpListener,
     engine: &Engine,
     options: ServerOptions,
-    database: &str,
+    about: About,
     out: &mut Out,
 ) -> Result<(server::DrainReport, Duration), Failure> {
     let shutdown = Shutdown::new();
@@ -125,9 +163,9 @@ async fn serve(
     let bound = listener
         .local_addr()
         .map_err(|error| Failure::CouldNotRun(format!("the listening address is not known: {error}")))?;
-    tracing::info!(%bound, database, version = env!("CARGO_PKG_VERSION"), "serving");
+    tracing::info!(%bound, database = about.database, version = env!("CARGO_PKG_VERSION"), "serving");
     // Somebody may start it with stdout closed: it serves all the same.
-    let _ = announce(out, bound, database);
+    let _ = announce(out, bound, &about);
     let drain_timeout = options.drain_timeout;
     let served = server::serve(listener, routes, options, health, shutdown).await;
     follower.abort();
@@ -147,9 +185,12 @@ async fn follow_store(mut store_up: watch::Receiver<bool>, health: Health) {
 }
 
 /// The first line is for programs that started this one; the rest is for people.
-fn announce(out: &mut Out, bound: SocketAddr, database: &str) -> std::io::Result<()> {
+fn announce(out: &mut Out, bound: SocketAddr, about: &About) -> std::io::Result<()> {
     out.line(format!("listening on {bound}"))?;
-    out.line(format!("database: {database}"))?;
+    out.line(format!("database: {}", about.database))?;
+    if let Some(keys) = &about.keys {
+        out.line(keys)?;
+    }
     out.line("")?;
     out.line(out.paint().dim("# try it: credit user 1, charge a task, look at the balance"))?;
     for line in examples(reachable(bound)) {

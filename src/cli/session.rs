@@ -9,9 +9,11 @@ use std::time::Duration;
 use super::failure::Failure;
 use crate::clock::System;
 use crate::config::{DatabaseUrl, Scheme};
-use crate::engine::{Answer, Engine, Options};
+use crate::engine::{Answer, Engine, Handle, KeyAnswer, Options};
+use crate::keypool;
 use crate::ledger::{Command, Text};
 use crate::store::{Store, StoreError, postgres, sqlite};
+use crate::vault::Keyring;
 
 /// Who is written as the actor of an operator's commands.
 const ACTOR: &str = "cli";
@@ -99,8 +101,26 @@ pub(super) struct Session {
 
 impl Session {
     pub(super) fn start(store: &dyn Store) -> Self {
-        let engine = Engine::start(store, System::ids(), Options::default());
-        Self { engine, actor: Text::from(ACTOR) }
+        Self::with_keyring(store, Keyring::default())
+    }
+
+    /// One that can store secrets, or open them.
+    pub(super) fn with_keyring(store: &dyn Store, keyring: Keyring) -> Self {
+        let options = Options { keyring: Arc::new(keyring), ..Options::default() };
+        Self { engine: Engine::start(store, System::ids(), options), actor: Text::from(ACTOR) }
+    }
+
+    pub(super) fn handle(&self) -> Handle {
+        self.engine.handle()
+    }
+
+    /// Has one command of the key pool decided and stored.
+    pub(super) async fn keys(
+        &self,
+        command: keypool::Command,
+        request_id: &str,
+    ) -> Result<KeyAnswer, Failure> {
+        Ok(self.engine.handle().keys(command, request_id, &self.actor, None).await?)
     }
 
     /// Has one command decided and stored.

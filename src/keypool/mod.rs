@@ -40,6 +40,7 @@ pub mod desk;
 pub mod footprint;
 pub mod guard;
 pub mod lease;
+pub mod limits;
 pub mod pool;
 pub mod refusal;
 pub mod score;

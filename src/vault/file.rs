@@ -177,10 +177,8 @@ fn draft(path: &Path) -> Result<(File, Draft), FileProblem> {
 fn content(keyring: &Keyring) -> Zeroizing<String> {
     let mut text = Zeroizing::new(String::with_capacity(1024));
     text.push_str(HEADER);
-    if let Some((id, kek)) = keyring.first() {
-        text.push_str(id.as_str());
-        text.push(':');
-        text.push_str(&kek.to_hex());
+    if let Some(line) = keyring.first_line() {
+        text.push_str(&line);
         text.push('\n');
     }
     text

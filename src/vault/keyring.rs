@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use zeroize::Zeroizing;
+
 use super::sealed::{self, NoKek, Unreadable};
 use super::{FalKey, Kek, KekId};
 use crate::keypool::{Purpose, Sealed};
@@ -153,9 +155,18 @@ impl Keyring {
         self.seal(&key, purpose, nonce).map_err(|NoKek| Unreadable::NoKek { kek_id: sealed.kek_id.clone() })
     }
 
-    /// The key that seals.
-    pub(super) fn first(&self) -> Option<(&KekId, &Kek)> {
-        self.0.first().map(|(id, kek)| (id, kek))
+    /// The key that seals as a line of a file, `id:64-hex-digits`: for where a new key is kept, and nowhere else.
+    pub fn first_line(&self) -> Option<Zeroizing<String>> {
+        let (id, kek) = self.0.first()?;
+        let hex = kek.to_hex();
+        // As long as it gets: a buffer that grows leaves its contents behind.
+        let mut line = Zeroizing::new(String::with_capacity(
+            id.as_str().len().saturating_add(hex.len()).saturating_add(1),
+        ));
+        line.push_str(id.as_str());
+        line.push(':');
+        line.push_str(&hex);
+        Some(line)
     }
 
     fn read(text: &str, ends: &[char], place: fn(usize) -> Place) -> Result<Self, BadKeyring> {

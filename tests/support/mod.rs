@@ -7,6 +7,7 @@
 
 pub mod client;
 pub mod cut_proxy;
+pub mod desk;
 pub mod model;
 pub mod peers;
 pub mod postgres;

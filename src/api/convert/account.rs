@@ -4,27 +4,21 @@
 use super::time::timestamp;
 use super::{command, enums, time};
 use crate::engine::rows::AccountRecord;
+use crate::keypool::limits::{
+    DEFAULT_CONCURRENCY, DEFAULT_WEIGHT, apps, concurrency, name, priority, remark, weight, workspace,
+};
 use crate::keypool::workspace::health;
 use crate::keypool::{
-    Account, AccountChanges, AccountId, AccountStatus, AllowList, Described, Health, NewAccount, NewKey,
-    Purpose, Workspace,
+    Account, AccountChanges, AccountId, AccountStatus, Described, Health, NewAccount, NewKey, Purpose,
+    Workspace,
 };
-use crate::ledger::limits::{Checks, ID_CHARS, LINE_CHARS, NAME_CHARS};
+use crate::ledger::limits::{Checks, LINE_CHARS};
 use crate::ledger::{Rejection, Report, Text};
 use crate::pb;
 use crate::vault::FalKey;
 
 /// Seals a key that was given.
 pub(in crate::api) type Seal<'a> = &'a dyn Fn(FalKey, Purpose) -> Result<NewKey, Rejection>;
-
-/// Bounds of an account's fields. fal's own limit grows from 2 to 40.
-const MAX_CONCURRENCY: i32 = 10_000;
-const DEFAULT_CONCURRENCY: i32 = 2;
-const MAX_PRIORITY: i32 = 1_000_000;
-const MAX_WEIGHT: i32 = 10_000;
-const DEFAULT_WEIGHT: i32 = 100;
-const MAX_APPS: usize = 100;
-const REMARK_CHARS: usize = 1_000;
 
 /// The account to be added.
 pub(in crate::api) fn new_account(
@@ -147,54 +141,6 @@ fn missing(field: &'static str) -> Rejection {
 
 fn nothing() -> crate::keypool::Sealed {
     crate::keypool::Sealed { kek_id: Text::default(), bytes: [].into() }
-}
-
-fn name(name: String, checks: &mut Checks<'_>) -> Text {
-    checks.required_id("name", &name, ID_CHARS);
-    Text::from(name)
-}
-
-fn workspace(workspace: String, checks: &mut Checks<'_>) -> Text {
-    checks.id("workspace", &workspace, NAME_CHARS);
-    if workspace.contains(':') {
-        // Said without the value: it may hold a secret.
-        checks.violation("workspace", "must not contain ':'");
-    }
-    Text::from(workspace)
-}
-
-fn concurrency(jobs: i32, checks: &mut Checks<'_>) -> u32 {
-    within("max_concurrency", jobs, 1, MAX_CONCURRENCY, checks).unsigned_abs()
-}
-
-fn priority(priority: i32, checks: &mut Checks<'_>) -> i32 {
-    within("priority", priority, 0, MAX_PRIORITY, checks)
-}
-
-fn weight(weight: i32, checks: &mut Checks<'_>) -> u32 {
-    within("weight", weight, 1, MAX_WEIGHT, checks).unsigned_abs()
-}
-
-fn within(field: &'static str, value: i32, min: i32, max: i32, checks: &mut Checks<'_>) -> i32 {
-    if !(min..=max).contains(&value) {
-        checks.violation(field, format!("must be {min} to {max}, not {value}"));
-    }
-    value
-}
-
-fn apps(apps: Vec<String>, checks: &mut Checks<'_>) -> AllowList {
-    if apps.len() > MAX_APPS {
-        checks.violation("allowed_apps", format!("must not be more than {MAX_APPS}"));
-    }
-    for app in apps.iter().take(MAX_APPS) {
-        checks.required_id("allowed_apps", app, NAME_CHARS);
-    }
-    AllowList::new(apps.into_iter().take(MAX_APPS).map(Text::from).collect())
-}
-
-fn remark(remark: String, checks: &mut Checks<'_>) -> Text {
-    checks.line("remark", &remark, REMARK_CHARS);
-    Text::from(remark)
 }
 
 fn status(number: i32, checks: &mut Checks<'_>) -> Option<AccountStatus> {

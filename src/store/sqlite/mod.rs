@@ -25,6 +25,7 @@ mod sql;
 mod time;
 mod writer;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -115,6 +116,14 @@ pub async fn migrate(url: &str, options: &Options) -> Result<MigrationReport, St
     let closed = sqlx::Connection::close(connection).await;
     closed.map_err(|error| error::store_error("closing the file", error))?;
     Ok(report)
+}
+
+/// The file that a URL names, as [`open`] would open it; nothing is touched.
+///
+/// # Errors
+/// [`StoreError::Refused`] if the URL names none.
+pub fn path(url: &str) -> Result<PathBuf, StoreError> {
+    Location::parse(url).map(|location| location.path().to_owned())
 }
 
 fn config(url: &str, options: &Options) -> Result<Config, StoreError> {
