@@ -8,6 +8,7 @@
 //! of a running server.
 
 mod answer;
+mod audit;
 mod balance;
 mod bench;
 mod credit;
@@ -72,6 +73,7 @@ enum Command {
     Refund(refund::RefundArgs),
     Tasks(tasks::TasksArgs),
     Keys(Box<keys::KeysArgs>),
+    Audit(Box<audit::AuditCommand>),
     Health(health::HealthArgs),
     Version(version::VersionArgs),
     Bench(bench::BenchArgs),
@@ -123,6 +125,7 @@ pub async fn run(cli: Cli) -> ExitCode {
         Command::Refund(args) => refund::run(args, &mut out).await,
         Command::Tasks(args) => tasks::run(args, &mut out).await,
         Command::Keys(args) => keys::run(*args, &mut out).await,
+        Command::Audit(args) => audit::run(*args, &mut out).await,
         Command::Health(args) => health::run(args, &mut out).await,
         Command::Version(args) => version::run(args, &mut out),
         Command::Bench(args) => bench::run(args, &mut out).await,

@@ -5,7 +5,7 @@ use clap::{Arg, Command, CommandFactory};
 use super::Cli;
 
 /// Parts of one action: what is done, to whom, how often. They come from the command line alone.
-const ACTION: [&str; 33] = [
+const ACTION: [&str; 46] = [
     "as-of",
     "purse",
     "source",
@@ -39,6 +39,19 @@ const ACTION: [&str; 33] = [
     "billing",
     "with-billing-key",
     "no-billing-key",
+    "start",
+    "end",
+    "ids",
+    "user-ids",
+    "apply-costs",
+    "lang",
+    "format",
+    "output",
+    "timeframe",
+    "seed",
+    "keep",
+    "html",
+    "jobs",
 ];
 
 fn commands(command: &Command) -> Vec<Command> {
