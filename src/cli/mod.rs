@@ -12,6 +12,7 @@ mod audit;
 mod balance;
 mod bench;
 mod credit;
+mod demo;
 mod failure;
 mod health;
 mod keyring;
@@ -74,6 +75,7 @@ enum Command {
     Tasks(tasks::TasksArgs),
     Keys(Box<keys::KeysArgs>),
     Audit(Box<audit::AuditCommand>),
+    Demo(demo::DemoArgs),
     Health(health::HealthArgs),
     Version(version::VersionArgs),
     Bench(bench::BenchArgs),
@@ -126,6 +128,7 @@ pub async fn run(cli: Cli) -> ExitCode {
         Command::Tasks(args) => tasks::run(args, &mut out).await,
         Command::Keys(args) => keys::run(*args, &mut out).await,
         Command::Audit(args) => audit::run(*args, &mut out).await,
+        Command::Demo(args) => demo::run(args, &mut out).await,
         Command::Health(args) => health::run(args, &mut out).await,
         Command::Version(args) => version::run(args, &mut out),
         Command::Bench(args) => bench::run(args, &mut out).await,

@@ -209,17 +209,28 @@ pub(in crate::cli) fn check_writable(path: &Path) -> Result<(), Failure> {
     }
 }
 
+/// A bar on a terminal; hidden elsewhere.
+fn visible_bar(length: Option<u64>) -> ProgressBar {
+    let on_terminal = io::stderr().is_terminal();
+    let target = if on_terminal { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+    ProgressBar::with_draw_target(length, target)
+}
+
+/// A bar of so many steps of one thing.
+pub(in crate::cli) fn bar_of(what: &'static str, length: usize) -> ProgressBar {
+    let bar = visible_bar(u64::try_from(length).ok());
+    if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} {wide_bar} {human_pos}/{human_len}") {
+        bar.set_style(style);
+    }
+    bar.with_message(what)
+}
+
 /// What a run is at, for whoever looks on.
 struct Bar(ProgressBar);
 
 impl Bar {
     fn new() -> Self {
-        let target = if io::stderr().is_terminal() {
-            ProgressDrawTarget::stderr()
-        } else {
-            ProgressDrawTarget::hidden()
-        };
-        let bar = ProgressBar::with_draw_target(None, target);
+        let bar = visible_bar(None);
         bar.enable_steady_tick(Duration::from_millis(120));
         Self(bar)
     }
