@@ -65,10 +65,10 @@ pub(crate) async fn costs_are_written_chunk_by_chunk_with_a_line_of_the_log_each
     loop {
         let applied = bench.store.apply_costs(run, after, 2).await.unwrap();
         after = applied.after;
-        written.push((applied.seen, applied.written));
-        if applied.seen < 2 {
+        if applied.seen == 0 {
             break;
         }
+        written.push((applied.seen, applied.written));
     }
     assert_eq!(written, [(2, 2), (2, 2), (1, 1)]);
     bench.store.apply_costs(other, -1, 2).await.unwrap();

@@ -82,7 +82,7 @@ pub(crate) async fn tasks_and_events_come_in_the_order_of_their_bytes(bench: &mu
         bench.task(&format!("t{id}"), 1, START, "").await;
         bench.attempt(1, &format!("t{id}"), id, "k1").await;
     }
-    for id in ["tb", "tA", "ta"] {
+    for id in ["nb", "nA", "na"] {
         bench.task(id, 2, START, "").await;
     }
     let mut evidence = bench.evidence(run).await;
@@ -99,7 +99,7 @@ pub(crate) async fn tasks_and_events_come_in_the_order_of_their_bytes(bench: &mu
     assert_eq!(request_ids(&events), ids);
     let keys: Vec<_> = tasks.iter().map(|task| task.sort_key()).collect();
     assert!(keys.is_sorted_by(|one, other| one < other), "{keys:?}");
-    assert_eq!(&task_ids(&tasks)[..3], ["tA", "ta", "tb"], "without a request they come first, by id");
+    assert_eq!(&task_ids(&tasks)[..3], ["nA", "na", "nb"], "without a request they come first, by id");
     assert_eq!(tasks.len(), ids.len() + 3);
 }
 

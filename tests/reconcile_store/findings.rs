@@ -17,6 +17,8 @@ async fn found(bench: &Bench) -> i64 {
     let findings: Vec<_> = RULES.iter().zip(0..).map(|(rule, number)| finding(*rule, number)).collect();
     bench.store.add_findings(run, 0, &findings[..3]).await.unwrap();
     bench.store.add_findings(run, 3, &findings[3..]).await.unwrap();
+    // A try whose answer was lost is repeated.
+    bench.store.add_findings(run, 3, &findings[3..]).await.unwrap();
     let other = bench.begin().await;
     bench.store.add_findings(other, 0, &[finding(Rule::A2, 99)]).await.unwrap();
     run
