@@ -8,6 +8,7 @@ mod evidence;
 mod findings;
 mod ledgers;
 mod runs;
+mod scale;
 
 mod statements;
 mod support;
@@ -79,4 +80,4 @@ macro_rules! reconcile_suite {
 }
 
 reconcile_suite!(sqlite);
-// reconcile_suite!(postgres);
+reconcile_suite!(postgres);

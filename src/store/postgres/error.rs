@@ -14,7 +14,15 @@ use sqlx::postgres::{PgDatabaseError, PgSeverity};
 use super::super::{Failure, StoreError, Transacted};
 
 /// Unique violations that mean "another replica was first: read and decide again".
-const CONTESTED: [&str; 3] = ["ts_fal_tasks_task_id", "ts_users_pkey", "scrip_requests_pkey"];
+const CONTESTED: [&str; 7] = [
+    "ts_fal_tasks_task_id",
+    "ts_users_pkey",
+    "scrip_requests_pkey",
+    "scrip_reconciliations_request",
+    "scrip_reconciliation_fetches_pkey",
+    "scrip_billing_events_pkey",
+    "scrip_leader_leases_pkey",
+];
 
 /// Why a statement gave no answer, or not the one it should.
 #[derive(Debug)]
