@@ -11,8 +11,8 @@
 //! Upstream events are kept once, whoever fetched them and however often. A run judges those that its own or an earlier
 //! run brought: the same evidence gives the same findings, whatever fal tells later.
 //!
-//! A write that met another transaction ([`StoreError::Conflict`]) has written nothing of its last chunk and may be
-//! repeated as it is; so may any other that failed, for each finds what it wrote before.
+//! A write that failed may be repeated as it is, whether or not it was written after all: each finds what is there. Only
+//! a run begun without a `request_id` would be begun twice.
 
 use futures::future::BoxFuture;
 use sha2::{Digest, Sha256};
@@ -241,9 +241,9 @@ pub struct ReportRow {
 /// A planned cost that was, or was not, written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Applied {
-    /// The number of the last planned cost looked at; where fewer than the limit were left, there are no more.
+    /// The number of the last planned cost looked at.
     pub after: i64,
-    /// Looked at.
+    /// How many were looked at: the limit or fewer, for a chunk is bounded; 0 where there are no more.
     pub seen: u32,
     /// Written now: the others had the cost already, or another one than the plan knew.
     pub written: u32,
