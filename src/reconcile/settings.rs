@@ -103,7 +103,7 @@ impl Settings {
     }
 
     /// Reads what a run kept; `None` for what this version cannot read.
-    pub(super) fn from_json(json: &str) -> Option<Self> {
+    pub fn from_json(json: &str) -> Option<Self> {
         serde_json::from_str::<Stored>(json).ok().map(Self::from)
     }
 

@@ -9,6 +9,7 @@ mod answer;
 mod command;
 mod enums;
 pub(super) mod query;
+pub(super) mod reconciliation;
 mod time;
 
 pub(super) use answer::{balance, charged, entry, lease, past_balance};
