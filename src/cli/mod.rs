@@ -25,6 +25,7 @@ mod routes;
 mod serve;
 mod session;
 mod tasks;
+mod usage;
 mod verify;
 mod version;
 
@@ -75,6 +76,7 @@ enum Command {
     Tasks(tasks::TasksArgs),
     Keys(Box<keys::KeysArgs>),
     Audit(Box<audit::AuditCommand>),
+    Usage(Box<usage::UsageArgs>),
     Demo(demo::DemoArgs),
     Health(health::HealthArgs),
     Version(version::VersionArgs),
@@ -128,6 +130,7 @@ pub async fn run(cli: Cli) -> ExitCode {
         Command::Tasks(args) => tasks::run(args, &mut out).await,
         Command::Keys(args) => keys::run(*args, &mut out).await,
         Command::Audit(args) => audit::run(*args, &mut out).await,
+        Command::Usage(args) => usage::run(*args, &mut out).await,
         Command::Demo(args) => demo::run(args, &mut out).await,
         Command::Health(args) => health::run(args, &mut out).await,
         Command::Version(args) => version::run(args, &mut out),

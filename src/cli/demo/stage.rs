@@ -25,8 +25,8 @@ use crate::vault::{FalKey, Keyring};
 const SECOND: i64 = 1_000_000;
 const DAY: i64 = 24 * 3_600 * SECOND;
 
-/// 2026-03-03T00:00:00Z: the day that is played.
-pub(super) const DAY_START: Micros = Micros(1_772_496_000 * SECOND);
+/// 2025-11-11T00:00:00Z: the day that is played.
+pub(super) const DAY_START: Micros = Micros(1_762_819_200 * SECOND);
 pub(super) const DAY_END: Micros = Micros(DAY_START.0 + DAY);
 /// When the audit looks at it: the lag is over, and what is stuck has been for a day.
 const MORNING_AFTER: Micros = Micros(DAY_END.0 + DAY + 9 * 3_600 * SECOND);
