@@ -40,13 +40,15 @@ struct Account {
     workspace: &'static str,
     key_id: &'static str,
     has_billing_key: bool,
+    /// What it may run: no model is run by two, so that a seed decides who runs what.
+    apps: &'static [&'static str],
 }
 
 const ACCOUNTS: [Account; 4] = [
-    account("main", "acme", "acme", "acme-main", true),
-    account("备用账号", "acme", "acme", "acme-spare", false),
-    account("上海工作室", "", "shanghai-studio", "shanghai-1", false),
-    account("lab", "lab", "lab", "lab-1", false),
+    account("main", ("acme", "acme"), "acme-main", true, &["fal-ai/flux-pro/*", "fal-ai/flux/schnell"]),
+    account("备用账号", ("acme", "acme"), "acme-spare", false, &["fal-ai/flux/dev"]),
+    account("上海工作室", ("", "shanghai-studio"), "shanghai-1", false, &["fal-ai/sora-2/*"]),
+    account("lab", ("lab", "lab"), "lab-1", false, &["fal-ai/minimax/*", "fal-ai/kokoro"]),
 ];
 
 /// fal's workspaces, and their credit.
@@ -54,12 +56,12 @@ const WORKSPACES: [(&str, &str); 3] = [("acme", "412.5"), ("shanghai-studio", "8
 
 const fn account(
     name: &'static str,
-    told: &'static str,
-    workspace: &'static str,
+    (told, workspace): (&'static str, &'static str),
     key_id: &'static str,
     has_billing_key: bool,
+    apps: &'static [&'static str],
 ) -> Account {
-    Account { name, told, workspace, key_id, has_billing_key }
+    Account { name, told, workspace, key_id, has_billing_key, apps }
 }
 
 /// A clock that stands where it is set.
@@ -159,10 +161,10 @@ impl Stage {
                 key: seal(account.key_id, Purpose::Lease)?,
                 billing_key,
                 workspace: account.told.into(),
-                max_concurrency: 20,
+                max_concurrency: 200,
                 priority: 0,
                 weight: 100,
-                allowed_apps: AllowList::default(),
+                allowed_apps: AllowList::new(account.apps.iter().map(|app| Text::from(*app)).collect()),
                 remark: Text::default(),
                 balance_nano_usd: None,
             };
