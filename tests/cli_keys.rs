@@ -5,8 +5,10 @@ mod support;
 
 use std::os::unix::fs::PermissionsExt;
 
+use scrip::pb;
+use scrip::pb::billing_service_client::BillingServiceClient;
 use support::desk::{Desk, Said};
-use support::server::Launch;
+use support::server::{Launch, ScripProcess};
 
 /// A secret that must be found nowhere.
 const CANARY: &str = "5ec2e7c0ffee5ec2e7c0ffee5ec2e7c0";
@@ -212,8 +214,21 @@ fn the_key_of_another_database_stores_nothing() {
     assert_eq!(desk.json("keys list").len(), 1);
 }
 
+/// Leases a key for a new task of user 1.
+async fn lease(server: &ScripProcess, task_id: &str) -> pb::KeyLease {
+    let mut billing = BillingServiceClient::new(server.channel().await);
+    let request = pb::ChargeRequest {
+        user_id: 1,
+        task_id: task_id.to_owned(),
+        app_name: "fal-ai/flux/dev".to_owned(),
+        select_key: Some(pb::KeySelection::default()),
+        ..pb::ChargeRequest::default()
+    };
+    billing.charge(request).await.unwrap().into_inner().lease.unwrap()
+}
+
 #[tokio::test]
-async fn a_server_makes_its_key_once_and_says_so() {
+async fn a_server_makes_its_key_once_and_leases_what_commands_store_beside_it() {
     let desk = Desk::empty();
     let mut server = Launch::new(&desk.url()).start().await;
     let file = desk.path("scrip.db.kek");
@@ -222,20 +237,30 @@ async fn a_server_makes_its_key_once_and_says_so() {
     support::eventually("it says that it made a key", || async { server.logs().contains(&said) }).await;
     let kek = std::fs::read_to_string(&file).unwrap();
     assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
-    // What a command stores beside it, the server can lease.
+    assert_eq!(desk.run("credit 1 100 --purse points --request-id opening").code, 0);
     let added = done(desk.feed(&key("id-1"), "keys add main"));
     assert!(added.err.is_empty(), "{added:?}");
+    assert_eq!(lease(&server, "job-1").await.api_key, key("id-1").trim());
+    assert_eq!(desk.json("keys list")[0]["in_flight"], 1);
     server.sigterm().await;
     assert!(server.wait().await.success());
 
+    // A new key first, the server restarted with both, and what is stored sealed anew under its hands.
+    let both = format!("{}{kek}", desk.run("keys new-kek k2").out);
+    std::fs::write(&file, &both).unwrap();
     let server = Launch::new(&desk.url()).start().await;
-    support::eventually("it found its key", || async { server.logs().contains("key-encryption keys found") })
-        .await;
+    support::eventually("it found its keys", || async {
+        server.logs().contains("key-encryption keys found")
+    })
+    .await;
+    assert!(done(desk.run("keys rotate-kek")).out.starts_with("1 sealed anew, 0 were "));
+    assert_eq!(lease(&server, "job-2").await.api_key, key("id-1").trim());
     let logs = server.logs();
     assert!(!logs.contains("created") && !logs.contains(CANARY), "{logs}");
-    let digits = kek.lines().find_map(|line| line.strip_prefix("k1:")).unwrap();
-    assert!(!logs.contains(digits), "{logs}");
-    assert_eq!(std::fs::read_to_string(&file).unwrap(), kek);
+    for digits in both.lines().filter_map(|line| line.strip_prefix("k1:").or(line.strip_prefix("k2:"))) {
+        assert!(!logs.contains(digits), "{logs}");
+    }
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), both, "left as it was");
 }
 
 #[test]

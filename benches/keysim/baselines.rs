@@ -41,6 +41,56 @@ struct Known {
     heard: i64,
 }
 
+/// The accounts of a process by how many keys of each are out, so that the least used is found without a search.
+#[derive(Clone, Debug)]
+struct Levels {
+    /// The accounts with a slot free, by their count.
+    free: Vec<Vec<usize>>,
+    /// Where each stands on its level.
+    place: Vec<usize>,
+}
+
+impl Levels {
+    fn new(limits: &[u32]) -> Self {
+        let most = limits.iter().max().map_or(0, |limit| *limit as usize);
+        let mut free = vec![Vec::new(); most + 1];
+        free[0] = (0..limits.len()).collect();
+        Self { free, place: (0..limits.len()).collect() }
+    }
+
+    /// An account's count changes; one that reaches its limit stands nowhere.
+    fn put(&mut self, account: usize, limit: u32, from: u32, to: u32) {
+        if from < limit {
+            let level = &mut self.free[from as usize];
+            let place = self.place[account];
+            level.swap_remove(place);
+            if let Some(moved) = level.get(place) {
+                self.place[*moved] = place;
+            }
+        }
+        if to < limit {
+            let level = &mut self.free[to as usize];
+            self.place[account] = level.len();
+            level.push(account);
+        }
+    }
+
+    /// One of the least used, by lot; the one to avoid only if it is the last.
+    fn least(&self, avoid: Option<usize>, random: &mut Random) -> Option<usize> {
+        let mut last = None;
+        for level in self.free.iter().filter(|level| !level.is_empty()) {
+            let start = random.below(level.len());
+            for at in [level[start], level[(start + 1) % level.len()]] {
+                if Some(at) != avoid {
+                    return Some(at);
+                }
+                last = Some(at);
+            }
+        }
+        last
+    }
+}
+
 /// One of the usual policies, in all its processes.
 pub struct Baseline {
     pick: Pick,
@@ -48,6 +98,8 @@ pub struct Baseline {
     /// Limits summed up, to draw by weight.
     weights: Vec<u64>,
     processes: Vec<Vec<Known>>,
+    /// For [`Pick::LeastInFlight`].
+    levels: Vec<Levels>,
     next: Vec<usize>,
     random: Random,
     /// How often an account was banned that is not back yet.
@@ -65,6 +117,7 @@ impl Baseline {
             pick,
             weights: sums.collect(),
             processes: vec![vec![Known::default(); limits.len()]; upstream.scenario.replicas],
+            levels: vec![Levels::new(&limits); upstream.scenario.replicas],
             next: vec![0; upstream.scenario.replicas],
             random: Random::of(upstream.scenario.seed, 4, pick as u64),
             banned: BTreeMap::new(),
@@ -125,11 +178,14 @@ impl Baseline {
         }
     }
 
-    fn least(&mut self, replica: usize, avoid: Option<usize>, now: i64) -> Option<usize> {
-        let start = self.random.below(self.limits.len());
-        let all = (start..self.limits.len()).chain(0..start);
-        let free = all.filter(|at| self.is_free(replica, *at, now));
-        free.min_by_key(|at| (Some(*at) == avoid, self.processes[replica][*at].in_flight))
+    /// Counts a key given, or given back.
+    fn count(&mut self, replica: usize, account: usize, by: i32) {
+        let in_flight = &mut self.processes[replica][account].in_flight;
+        let before = *in_flight;
+        *in_flight = in_flight.saturating_add_signed(by);
+        if self.pick == Pick::LeastInFlight {
+            self.levels[replica].put(account, self.limits[account], before, *in_flight);
+        }
     }
 }
 
@@ -151,10 +207,10 @@ impl Policy for Baseline {
         let account = match self.pick {
             Pick::Random | Pick::WeightedRandom => self.by_lot(replica, avoid, now),
             Pick::RoundRobin | Pick::Ban => self.by_turn(replica, avoid, now),
-            Pick::LeastInFlight => self.least(replica, avoid, now),
+            Pick::LeastInFlight => self.levels[replica].least(avoid, &mut self.random),
             Pick::TwoChoices | Pick::PeakEwma => self.of_two(replica, avoid, now),
         }?;
-        self.processes[replica][account].in_flight += 1;
+        self.count(replica, account, 1);
         Some(Grant { account, replica, is_probe: false, lease_id: None })
     }
 
@@ -166,8 +222,8 @@ impl Policy for Baseline {
         now: i64,
         _is_last: bool,
     ) -> Option<Rotation> {
+        self.count(grant.replica, grant.account, -1);
         let known = &mut self.processes[grant.replica][grant.account];
-        known.in_flight = known.in_flight.saturating_sub(1);
         let latency = answer.after as f64;
         let weight = (-((now - known.heard) as f64) / EWMA_DECAY).exp();
         known.ewma =
@@ -193,7 +249,11 @@ impl Policy for Baseline {
 }
 
 /// Sees everything, and has one queue for all replicas: what no service can do, as a measure for those that try.
-pub struct Oracle;
+/// Which of the accounts that will serve a job it takes makes no difference to what it serves: by turns.
+#[derive(Default)]
+pub struct Oracle {
+    next: usize,
+}
 
 impl Policy for Oracle {
     fn name(&self) -> &'static str {
@@ -202,22 +262,24 @@ impl Policy for Oracle {
 
     fn select(&mut self, _replica: usize, job: &Job, now: i64, truth: &Truth<'_>) -> Option<Grant> {
         let upstream = truth.upstream;
-        let limits = upstream.accounts.iter().zip(truth.running).enumerate();
-        let free = limits.filter(|(_, (account, running))| **running < account.limit);
-        let mut best: Option<((bool, bool, f64), usize)> = None;
-        for (at, (account, running)) in free {
-            if upstream.is_down(at, now) {
+        let mut best: Option<((bool, bool), usize)> = None;
+        for at in (self.next..upstream.accounts.len()).chain(0..self.next) {
+            let account = &upstream.accounts[at];
+            if truth.running[at] >= account.limit || upstream.is_down(at, now) {
                 continue;
             }
             // Elsewhere the answer is no matter of the account.
             let fails = account.is_hit && upstream.answer(job, at, now, false).is_worth_a_retry();
-            let load = f64::from(*running) / f64::from(account.limit);
-            let rank = (fails, upstream.is_slow(at, now), load);
-            if best.as_ref().is_none_or(|(least, _)| rank < *least) {
+            let rank = (fails, upstream.is_slow(at, now));
+            if best.is_none_or(|(least, _)| rank < least) {
                 best = Some((rank, at));
+            }
+            if rank == (false, false) {
+                break;
             }
         }
         let (_, account) = best?;
+        self.next = (account + 1) % upstream.accounts.len();
         Some(Grant { account, replica: 0, is_probe: false, lease_id: None })
     }
 

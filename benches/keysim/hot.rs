@@ -65,6 +65,7 @@ fn row(id: i64, random: &mut Random) -> (Workspace, Account) {
         name: name.clone(),
         workspace: name.clone(),
         key_id: name.clone(),
+        billing_key_id: None,
         status: AccountStatus::Enabled,
         max_concurrency: [2, 5, 10, 20, 40][random.below(5)],
         priority: 0,
@@ -73,6 +74,8 @@ fn row(id: i64, random: &mut Random) -> (Workspace, Account) {
         remark: "".into(),
         use_cnt: 0,
         error_cnt: 0,
+        create_time: NOW,
+        update_time: NOW,
         key: Circuit::default(),
     };
     (Workspace::new(name), account)

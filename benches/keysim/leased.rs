@@ -7,35 +7,57 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use scrip::keypool::{
-    Account, AccountStatus, AllowList, Ask, Circuit, Lease, Plan, Pool, Report, Seen, Settings, Snapshot,
-    View, Workspace,
+    Account, AccountStatus, AllowList, Ask, Circuit, Lease, Peers, Plan, Pool, Report, Seen, Settings,
+    Snapshot, View, Workspace,
 };
 use scrip::ledger::{Micros, Text};
 
 use super::policy::{Grant, Policy, Rotation, Truth};
 use super::random::Random;
-use super::scenario::Fault;
+use super::scenario::S;
 use super::upstream::{Answer, Job, Upstream};
 
 /// How often a selection proposes again after all its candidates were found taken.
 const ROUNDS: usize = 3;
-/// Credit that covers everything, in nano-USD.
-const RICH: i64 = 100_000_000_000;
+/// How often the accounts' balances are asked for.
+const BALANCES: i64 = 60 * S;
 const APP: &str = "fal-ai/flux/dev";
 
 /// An account, alone in its workspace, with its open leases.
 struct Row {
     account: Account,
     workspace: Workspace,
-    open: Vec<Arc<Lease>>,
+    /// The number in each one's id, when it ends, and the lease.
+    open: Vec<(u64, Micros, Arc<Lease>)>,
+    /// No open lease ends sooner.
+    soonest: Micros,
 }
 
 impl Row {
+    /// The slots in use: open leases, without those whose time has passed.
+    fn in_flight(&self, now: Micros) -> u32 {
+        if now < self.soonest {
+            return self.open.len() as u32;
+        }
+        self.open.iter().filter(|(_, expire_time, _)| *expire_time > now).count() as u32
+    }
+
+    /// Writes a lease.
+    fn put(&mut self, lease: &Arc<Lease>) {
+        let number = lease.lease_id.parse().expect("named by ask");
+        self.open.retain(|(open, ..)| *open != number);
+        if lease.is_open() {
+            self.open.push((number, lease.expire_time, Arc::clone(lease)));
+        }
+        let ends = self.open.iter().map(|(_, expire_time, _)| *expire_time);
+        self.soonest = ends.min().unwrap_or(Micros(i64::MAX));
+    }
+
     fn seen(&self, now: Micros) -> Seen<'_> {
         Seen {
             workspace: &self.workspace,
             accounts: std::slice::from_ref(&self.account),
-            in_flight: self.open.iter().filter(|lease| !lease.has_lapsed(now)).count() as u32,
+            in_flight: self.in_flight(now),
             committed_nano_usd: 0,
         }
     }
@@ -65,16 +87,15 @@ pub struct Leased {
 impl Leased {
     pub fn new(upstream: &Upstream) -> Self {
         let settings = Settings::default();
-        let rows = upstream.accounts.iter().zip(1..).map(|(account, account_id)| {
+        let rows = upstream.accounts.iter().enumerate().zip(1..).map(|((at, account), account_id)| {
             let name: Text = format!("ws-{account_id}").into();
-            let is_exhausted = account.is_hit && upstream.scenario.fault == Fault::ExhaustedLock;
-            let balance = if is_exhausted { 0 } else { RICH };
             Row {
                 account: Account {
                     account_id,
                     name: Arc::clone(&name),
                     workspace: Arc::clone(&name),
                     key_id: Arc::clone(&name),
+                    billing_key_id: None,
                     status: AccountStatus::Enabled,
                     max_concurrency: account.limit,
                     priority: 0,
@@ -83,10 +104,16 @@ impl Leased {
                     remark: "".into(),
                     use_cnt: 0,
                     error_cnt: 0,
+                    create_time: Micros(0),
+                    update_time: Micros(0),
                     key: Circuit::default(),
                 },
-                workspace: Workspace { balance_nano_usd: Some(balance), ..Workspace::new(name) },
+                workspace: Workspace {
+                    balance_nano_usd: Some(upstream.balance(at, 0)),
+                    ..Workspace::new(name)
+                },
                 open: Vec::new(),
+                soonest: Micros(i64::MAX),
             }
         });
         Self {
@@ -110,6 +137,7 @@ impl Leased {
             lease_id: self.leases.to_string().into(),
             app_name: Arc::clone(&self.app),
             task_id: job.id.to_string().into(),
+            user_id: 1,
             runner_id: Arc::clone(&self.runner),
             ttl_micros: Some(self.ttl),
             estimated_cost_nano_usd: 1,
@@ -125,29 +153,55 @@ impl Leased {
             now,
             workspaces: rows().map(|row| row.workspace.clone()).collect(),
             accounts: rows().map(|row| row.account.clone()).collect(),
-            leases: rows().flat_map(|row| row.open.iter()).chain(named).cloned().collect(),
+            leases: rows()
+                .flat_map(|row| row.open.iter().map(|open| &open.2))
+                .chain(named)
+                .cloned()
+                .collect(),
+            ..Snapshot::default()
         }
     }
 
     fn commit(&mut self, plan: Plan) {
-        for workspace in plan.workspaces {
+        let mut touched = Vec::new();
+        for (_, workspace) in plan.workspaces {
             // A row is found by the number in its workspace's name.
             let number = workspace.workspace.trim_start_matches("ws-").parse::<usize>();
             self.rows[number.expect("named by new") - 1].workspace = workspace;
         }
-        for account in plan.accounts {
+        for (_, account) in plan.accounts {
             let index = (account.account_id - 1) as usize;
             self.rows[index].account = account;
         }
         for (_, lease) in plan.leases {
             let row = &mut self.rows[(lease.account_id - 1) as usize];
-            row.open.retain(|open| open.lease_id != lease.lease_id);
-            if lease.is_open() {
-                row.open.push(lease);
-                self.violations += u64::from(row.open.len() > row.account.max_concurrency as usize);
-            } else {
+            row.put(&lease);
+            touched.push((lease.account_id - 1) as usize);
+            if !lease.is_open() {
                 self.closed.insert(Arc::clone(&lease.lease_id), lease);
             }
+        }
+        // Only as the commit leaves it: a slot may have come back and been given again in it.
+        for account in touched {
+            let row = &self.rows[account];
+            self.violations += u64::from(row.open.len() > row.account.max_concurrency as usize);
+        }
+    }
+
+    /// Hears what credit the accounts have, where that has changed.
+    fn hear_balances(&mut self, upstream: &Upstream, now: i64) {
+        for account in 0..self.rows.len() {
+            let balance = Some(upstream.balance(account, now));
+            if self.rows[account].workspace.balance_nano_usd == balance {
+                continue;
+            }
+            let mut pool =
+                Pool::new(self.snapshot(&[account], None, Micros(now)), Peers::default(), &self.settings);
+            let row = &self.rows[account].account;
+            pool.hear_balance(&row.workspace, row.account_id, balance, ("reconciliation", "read"))
+                .expect("its row is there");
+            let plan = pool.into_plan();
+            self.commit(plan);
         }
     }
 
@@ -232,6 +286,12 @@ impl Policy for Leased {
         rotation
     }
 
+    fn taken(&mut self, replica: usize, grant: &Grant, now: i64) -> Option<Rotation> {
+        self.on_lease(replica, grant, now, |pool, lease_id| {
+            let _ = pool.started(lease_id);
+        })
+    }
+
     fn renew(&mut self, replica: usize, grant: &Grant, now: i64) -> Option<Rotation> {
         let ttl = self.ttl;
         self.on_lease(replica, grant, now, |pool, lease_id| {
@@ -239,7 +299,10 @@ impl Policy for Leased {
         })
     }
 
-    fn refresh(&mut self, replica: usize, now: i64) {
+    fn refresh(&mut self, replica: usize, now: i64, upstream: &Upstream) {
+        if replica == 0 && now % BALANCES == 0 {
+            self.hear_balances(upstream, now);
+        }
         let now = Micros(now);
         self.views[replica].refresh(self.rows.iter().map(|row| row.seen(now)), now);
     }

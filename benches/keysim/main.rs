@@ -15,7 +15,8 @@
 //! | `simulate` | the events of one policy in one cell |
 //! | `leased` | scrip's policy: `scrip::keypool` and a store in memory |
 //! | `baselines` | the usual policies, and the oracle |
-//! | `measure`, `report` | the figures, the table, the targets |
+//! | `measure`, `report` | the figures, the tables |
+//! | `targets` | what they shall be |
 //! | `hot` | what a proposal costs |
 
 #![allow(unreachable_pub, reason = "the modules of one program")]
@@ -31,6 +32,7 @@ mod random;
 mod report;
 mod scenario;
 mod simulate;
+mod targets;
 mod upstream;
 
 use std::process::ExitCode;
@@ -39,6 +41,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use baselines::{Baseline, Oracle, Pick};
 use leased::Leased;
+use measure::Measures;
 use policy::Policy;
 use report::Cell;
 use scenario::Scenario;
@@ -95,7 +98,9 @@ fn main() -> ExitCode {
     let mut cells = run_all(&grid);
     let costs = hot::measure(options.seed);
     println!("{}", report::table(&mut cells));
-    println!("{}", report::targets(&cells, &costs));
+    println!("{}", report::policies(&cells));
+    println!("{}", report::losing(&mut cells));
+    println!("{}", targets::table(&cells, &costs));
     if let Some(file) = &options.csv
         && let Err(why) = std::fs::write(file, report::csv(&mut cells))
     {
@@ -130,7 +135,21 @@ fn run_all(grid: &[Scenario]) -> Vec<Cell> {
     cells.into_iter().map(|(_, cell)| cell).collect()
 }
 
+/// Runs every policy in a cell, small ones several times with other accounts, tasks and lots.
 fn run(scenario: Scenario) -> Cell {
+    let mut results: Vec<(&'static str, Measures)> = Vec::new();
+    for round in 0..scenario.rounds() {
+        for (at, (name, measures)) in run_once(scenario.of_round(round)).into_iter().enumerate() {
+            match results.get_mut(at) {
+                Some((_, sum)) => sum.add(measures),
+                None => results.push((name, measures)),
+            }
+        }
+    }
+    Cell { scenario, results }
+}
+
+fn run_once(scenario: Scenario) -> Vec<(&'static str, Measures)> {
     let upstream = Upstream::new(scenario);
     let mut leased = Leased::new(&upstream);
     let mut scrip = simulate::simulate(&upstream, &mut leased);
@@ -142,6 +161,8 @@ fn run(scenario: Scenario) -> Cell {
         let measures = simulate::simulate(&upstream, &mut policy);
         results.push((policy.name(), measures));
     }
-    results.push((Oracle.name(), simulate::simulate(&upstream, &mut Oracle)));
-    Cell { scenario, results }
+    let mut oracle = Oracle::default();
+    let measures = simulate::simulate(&upstream, &mut oracle);
+    results.push((oracle.name(), measures));
+    results
 }

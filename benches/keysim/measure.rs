@@ -25,9 +25,32 @@ pub struct Measures {
     /// Slots taken by runners that were dead, times how long.
     pub leaked_slot_micros: i64,
     pub jain_sum: f64,
+    /// What the index would have been, had the same number of jobs been placed anew.
+    pub even_sum: f64,
     pub jain_samples: u64,
-    /// Of each account that the fault hit: when it first failed, went out, and was given again after its end.
+    /// Of each account that the fault hit: when it first failed, went out, and came back after its end.
     pub hit: Vec<Hit>,
+}
+
+/// Jain's index of fairness over in flight ÷ limit: (Σ x)² ÷ (n Σ x²).
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Jain {
+    sum: f64,
+    squares: f64,
+}
+
+impl Jain {
+    /// An account's jobs change.
+    pub fn change(&mut self, limit: u32, from: u32, to: u32) {
+        let share = |jobs: u32| f64::from(jobs) / f64::from(limit);
+        self.sum += share(to) - share(from);
+        self.squares += share(to).powi(2) - share(from).powi(2);
+    }
+
+    /// The index; none while nothing runs.
+    pub fn index(&self, accounts: usize) -> Option<f64> {
+        (self.sum > 0.0).then(|| self.sum.powi(2) / (self.squares * accounts as f64))
+    }
 }
 
 /// What happened to an account that the fault hit.
@@ -36,11 +59,29 @@ pub struct Hit {
     pub first_blame: Option<i64>,
     pub first_out: Option<i64>,
     pub first_return: Option<i64>,
+    pub is_out: bool,
 }
 
 impl Measures {
     pub fn new(upstream: &Upstream) -> Self {
         Self { hit: vec![Hit::default(); upstream.hit().count()], ..Self::default() }
+    }
+
+    /// Adds another round's figures.
+    pub fn add(&mut self, other: Self) {
+        self.tasks += other.tasks;
+        self.succeeded += other.succeeded;
+        self.refused += other.refused;
+        self.idle_waits.extend(other.idle_waits);
+        self.violations += other.violations;
+        self.wasted += other.wasted;
+        self.after_blame += other.after_blame;
+        self.false_quarantines += other.false_quarantines;
+        self.leaked_slot_micros += other.leaked_slot_micros;
+        self.jain_sum += other.jain_sum;
+        self.even_sum += other.even_sum;
+        self.jain_samples += other.jain_samples;
+        self.hit.extend(other.hit);
     }
 
     /// A key was given.
@@ -52,13 +93,17 @@ impl Measures {
         let faulty = (scenario.fault_start()..scenario.fault_end()).contains(&now);
         let is_blamed = faulty && scenario.fault.is_dead_or_locked() && hit.first_blame.is_some();
         self.after_blame += u64::from(is_blamed && !is_probe);
-        if now >= scenario.fault_end() && !is_probe {
-            hit.first_return.get_or_insert(now);
-        }
     }
 
     /// A report was decided on.
-    pub fn reported(&mut self, account: usize, answer: &Answer, rotation: Option<Rotation>, now: i64) {
+    pub fn reported(
+        &mut self,
+        upstream: &Upstream,
+        account: usize,
+        answer: &Answer,
+        rotation: Option<Rotation>,
+        now: i64,
+    ) {
         if let Some(hit) = self.hit.get_mut(account).filter(|_| answer.is_accounts_fault) {
             hit.first_blame.get_or_insert(now);
         }
@@ -68,18 +113,31 @@ impl Measures {
                 hit.first_out.get_or_insert(now);
             }
         }
+        self.rotated(upstream, rotation, now);
+    }
+
+    /// An account went out of rotation or came back.
+    pub fn rotated(&mut self, upstream: &Upstream, rotation: Option<Rotation>, now: i64) {
+        let Some(rotation) = rotation else { return };
+        let Some(hit) = self.hit.get_mut(rotation.account) else { return };
+        hit.is_out = rotation.is_out;
+        if !rotation.is_out && now >= upstream.scenario.fault_end() {
+            hit.first_return.get_or_insert(now);
+        }
     }
 
     /// How evenly the accounts are in use: Jain's index over in flight ÷ limit.
     pub fn sample(&mut self, upstream: &Upstream, running: &[u32]) {
-        let (mut sum, mut squares) = (0.0, 0.0);
+        let mut jain = Jain::default();
+        let mut jobs = 0;
         for (account, running) in upstream.accounts.iter().zip(running) {
-            let share = f64::from(*running) / f64::from(account.limit);
-            sum += share;
-            squares += share * share;
+            jain.change(account.limit, 0, *running);
+            jobs += *running as usize;
         }
-        if squares > 0.0 {
-            self.jain_sum += sum * sum / (squares * upstream.accounts.len() as f64);
+        // What runs beyond limits has no even placing.
+        if let (Some(index), Some(even)) = (jain.index(running.len()), upstream.even.get(jobs)) {
+            self.jain_sum += index;
+            self.even_sum += even;
             self.jain_samples += 1;
         }
     }
@@ -92,6 +150,10 @@ impl Measures {
         self.jain_sum / self.jain_samples.max(1) as f64
     }
 
+    pub fn even(&self) -> f64 {
+        self.even_sum / self.jain_samples.max(1) as f64
+    }
+
     /// Seconds from the first failure of an account that was hit to its going out: the mean, of those that did.
     pub fn detect(&self) -> Option<f64> {
         let times: Vec<_> =
@@ -99,16 +161,16 @@ impl Measures {
         (!times.is_empty()).then(|| times.iter().sum::<i64>() as f64 / times.len() as f64 / S as f64)
     }
 
-    /// Seconds from the fault's end to the next key given of an account that was out: the longest; infinite if one
-    /// never came back.
+    /// Seconds from the fault's end until an account that was out is in rotation again: the longest; infinite if one
+    /// never came back, nothing if all were back before the end.
     pub fn back(&self, scenario: &Scenario) -> Option<f64> {
         if scenario.fault_end() >= scenario.end() {
             return None;
         }
         let out = self.hit.iter().filter(|hit| hit.first_out.is_some());
-        let times = out.map(|hit| match hit.first_return {
-            Some(time) => (time - scenario.fault_end()) as f64 / S as f64,
-            None => f64::INFINITY,
+        let times = out.filter_map(|hit| match hit.first_return {
+            Some(time) => Some((time - scenario.fault_end()) as f64 / S as f64),
+            None => hit.is_out.then_some(f64::INFINITY),
         });
         times.reduce(f64::max)
     }

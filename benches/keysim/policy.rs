@@ -47,13 +47,18 @@ pub trait Policy {
         is_last: bool,
     ) -> Option<Rotation>;
 
+    /// Hears that fal has taken the job, as of StartTask.
+    fn taken(&mut self, _replica: usize, _grant: &Grant, _now: i64) -> Option<Rotation> {
+        None
+    }
+
     /// Hears that the runner is alive.
     fn renew(&mut self, _replica: usize, _grant: &Grant, _now: i64) -> Option<Rotation> {
         None
     }
 
     /// Once a second and replica: what a process does in the background.
-    fn refresh(&mut self, _replica: usize, _now: i64) {}
+    fn refresh(&mut self, _replica: usize, _now: i64, _upstream: &Upstream) {}
 
     /// How long a slot stays taken after its runner died without a word, in microseconds; `None` for ever.
     fn crash_recovery(&self) -> Option<i64> {

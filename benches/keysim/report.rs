@@ -1,8 +1,8 @@
-//! What is printed: a table for people, a CSV for everything, and the targets, met or missed.
+//! What is printed: tables for people, and a CSV for everything.
 
 use std::fmt::Write as _;
 
-use super::hot::Costs;
+use super::PICKS;
 use super::measure::Measures;
 use super::scenario::{Fault, Scenario};
 
@@ -28,6 +28,11 @@ impl Cell {
         served.max_by(|a, b| a.1.total_cmp(&b.1)).unwrap_or(("none", 0.0))
     }
 
+    /// Whether its accounts should be evenly in use: one healthy tier, at 0.8 of what it carries or more.
+    pub fn is_even(&self) -> bool {
+        self.scenario.fault == Fault::None && self.scenario.load >= 800
+    }
+
     /// The baseline that served most of those that kept every limit.
     fn best_lawful(&self) -> Option<(&'static str, f64)> {
         let baselines = &self.results[1..self.results.len() - 1];
@@ -37,7 +42,7 @@ impl Cell {
 }
 
 /// Share of the oracle's successes that are missing.
-fn regret(measures: &Measures, oracle: &Measures) -> f64 {
+pub fn regret(measures: &Measures, oracle: &Measures) -> f64 {
     1.0 - measures.succeeded as f64 / oracle.succeeded.max(1) as f64
 }
 
@@ -57,7 +62,7 @@ fn percent(share: f64) -> String {
 pub fn table(cells: &mut [Cell]) -> String {
     let mut text = String::from(
         "| pool × jobs × load × replicas × fault | success % | oracle % | regret % | best baseline % | wait p50/p99 s | \
-         over limit | wasted | after blame | detect s | back s | false out | leaked slot-s | Jain |\n\
+         over limit | wasted | after blame | detect s | back s | false out | leaked slot-s | Jain/at best |\n\
          |---|---|---|---|---|---|---|---|---|---|---|---|---|---|\n",
     );
     for cell in cells {
@@ -87,7 +92,11 @@ pub fn table(cells: &mut [Cell]) -> String {
             seconds(scrip.back(&scenario)),
             scrip.false_quarantines,
             scrip.leaked_slot_micros as f64 / 1e6,
-            if scenario.fault == Fault::None { format!("{:.3}", scrip.jain()) } else { "–".to_owned() },
+            if scenario.fault == Fault::None {
+                format!("{:.3}/{:.3}", scrip.jain(), scrip.even())
+            } else {
+                "–".to_owned()
+            },
         );
     }
     text
@@ -97,7 +106,7 @@ pub fn table(cells: &mut [Cell]) -> String {
 pub fn csv(cells: &mut [Cell]) -> String {
     let mut text = String::from(
         "pool,jobs,load,replicas,fault,policy,tasks,success,regret,refused,wait_p50_s,wait_p99_s,over_limit,\
-         wasted_per_account,after_blame,detect_s,back_s,false_out,leaked_slot_s,jain\n",
+         wasted_per_account,after_blame,detect_s,back_s,false_out,leaked_slot_s,jain,jain_at_best\n",
     );
     for cell in cells {
         let scenario = cell.scenario;
@@ -106,7 +115,7 @@ pub fn csv(cells: &mut [Cell]) -> String {
             let (p50, p99) = (measures.idle_wait(0.5), measures.idle_wait(0.99));
             let _ = writeln!(
                 text,
-                "{},{:?},{},{},{:?},{name},{},{:.5},{:.5},{},{p50:.3},{p99:.3},{},{:.2},{},{},{},{},{:.0},{:.4}",
+                "{},{:?},{},{},{:?},{name},{},{:.5},{:.5},{},{p50:.3},{p99:.3},{},{:.2},{},{},{},{},{:.0},{:.4},{:.4}",
                 scenario.pool,
                 scenario.jobs,
                 scenario.load,
@@ -124,56 +133,81 @@ pub fn csv(cells: &mut [Cell]) -> String {
                 measures.false_quarantines,
                 measures.leaked_slot_micros as f64 / 1e6,
                 measures.jain(),
+                measures.even(),
             );
         }
     }
     text
 }
 
-/// The targets, each met or missed, with the worst figure and where it was.
-pub fn targets(cells: &[Cell], costs: &Costs) -> String {
-    let mut text = String::from("| target | worst | where | |\n|---|---|---|---|\n");
-    let mut judge =
-        |name: &str, worst: Option<(f64, String)>, is_met: &dyn Fn(f64) -> bool, digits: usize| {
-            let Some((figure, place)) = worst else {
-                let _ = writeln!(text, "| {name} | – | no such cell | not tried |");
-                return;
-            };
-            let verdict = if is_met(figure) { "met" } else { "**missed**" };
-            let _ = writeln!(text, "| {name} | {figure:.digits$} | {place} | {verdict} |");
-        };
-    let worst = |of: &dyn Fn(&Cell) -> Option<f64>| {
-        let figures = cells.iter().filter_map(|cell| Some((of(cell)?, cell.scenario.to_string())));
-        figures.max_by(|a, b| a.0.total_cmp(&b.0))
-    };
-    let none = |figure: f64| figure == 0.0;
-    judge("no lease beyond a limit", worst(&|cell| Some(cell.scrip().violations as f64)), &none, 0);
-    let is_innocent = |cell: &&Cell| matches!(cell.scenario.fault, Fault::Poison | Fault::Outage);
-    let out = |cell: &Cell| is_innocent(&cell).then(|| cell.scrip().false_quarantines as f64);
-    judge("nobody out under poison input or global outage", worst(&out), &none, 0);
-    let regret = |cell: &Cell| Some(regret(cell.scrip(), cell.oracle()) * 100.0);
-    judge("successes within 5 % of the oracle's", worst(&regret), &|figure| figure <= 5.0, 2);
-    let after =
-        |cell: &Cell| cell.scenario.fault.is_dead_or_locked().then(|| cell.scrip().after_blame as f64);
-    judge("no lease but probes after the first blame", worst(&after), &none, 0);
-    let back = |cell: &Cell| {
-        let is_lock = matches!(cell.scenario.fault, Fault::ExhaustedLock | Fault::PositiveLock);
-        if is_lock { cell.scrip().back(&cell.scenario) } else { None }
-    };
-    judge("back ≤ 300 s (the cap) + one probe after a top-up, s", worst(&back), &|figure| figure <= 310.0, 1);
-    let uneven = |cell: &Cell| {
-        let counts = cell.scenario.fault == Fault::None && cell.scenario.load >= 800;
-        counts.then(|| -cell.scrip().jain())
-    };
-    let uneven = worst(&uneven).map(|(figure, place)| (-figure, place));
-    judge("Jain ≥ 0.98 at ≥ 0.8 load, one healthy tier", uneven, &|figure| figure >= 0.98, 4);
-    let place =
-        format!("propose and observe {:.0} ns, refresh {:.0} µs", costs.with_observe, costs.refresh / 1e3);
-    judge(
-        "propose of 10,000 accounts ≤ 1 µs, ns",
-        Some((costs.propose, place)),
-        &|figure| figure <= 1_000.0,
-        0,
+/// What each policy made of the whole grid.
+pub fn policies(cells: &[Cell]) -> String {
+    let mut text = String::from(
+        "| policy | success %, mean | regret %, worst | over limit | false out | wasted on a dead or locked account | \
+         leaked slot-s | Jain, healthy at ≥ 0.8 load |\n|---|---|---|---|---|---|---|---|\n",
     );
+    let Some(first) = cells.first() else { return text };
+    for (at, (name, _)) in first.results.iter().enumerate() {
+        let of = |cell: &Cell| cell.results[at].1.clone();
+        let mean = |figures: Vec<f64>| figures.iter().sum::<f64>() / figures.len().max(1) as f64;
+        let success = mean(cells.iter().map(|cell| of(cell).success()).collect());
+        let regrets = cells.iter().map(|cell| regret(&of(cell), cell.oracle()));
+        let sum = |figure: &dyn Fn(&Measures) -> u64| cells.iter().map(|cell| figure(&of(cell))).sum::<u64>();
+        let dead = cells.iter().filter(|cell| cell.scenario.fault.is_dead_or_locked());
+        let wasted = mean(dead.map(|cell| of(cell).wasted_each()).collect());
+        let leaked = cells.iter().map(|cell| of(cell).leaked_slot_micros).sum::<i64>() as f64 / 1e6;
+        let jain = mean(cells.iter().filter(|cell| cell.is_even()).map(|cell| of(cell).jain()).collect());
+        let _ = writeln!(
+            text,
+            "| {name} | {} | {} | {} | {} | {wasted:.1} | {leaked:.0} | {jain:.3} |",
+            percent(success),
+            percent(regrets.fold(f64::NEG_INFINITY, f64::max)),
+            sum(&|measures| measures.violations),
+            sum(&|measures| measures.false_quarantines),
+        );
+    }
+    text
+}
+
+/// Where a baseline that served as much does better by some figure, or one simply served more.
+pub fn losing(cells: &mut [Cell]) -> String {
+    let mut text = String::from(
+        "| beaten in | by | figure | scrip | it | its keys over limit |\n|---|---|---|---|---|---|\n",
+    );
+    for cell in cells {
+        let is_even = cell.is_even();
+        let scenario = cell.scenario;
+        let mut figures = |at: usize| {
+            let measures = &mut cell.results[at].1;
+            let jain = if is_even { -measures.jain() } else { 0.0 };
+            // All such that less is better.
+            [
+                ("success %", -measures.success() * 100.0, 0.005),
+                ("wait p99 s", measures.idle_wait(0.99), 0.1),
+                ("wasted", measures.wasted_each(), 0.05),
+                ("leaked slot-s", measures.leaked_slot_micros as f64 / 1e6, 0.5),
+                ("Jain", jain, 0.0005),
+            ]
+        };
+        let own = figures(0);
+        let others: Vec<_> = (1..=PICKS.len()).map(|at| (at, figures(at))).collect();
+        for (which, (figure, ours, margin)) in own.into_iter().enumerate() {
+            let served_as_much = |theirs: &[(&str, f64, f64); 5]| which == 0 || theirs[0].1 <= own[0].1;
+            let best = others
+                .iter()
+                .filter(|(_, theirs)| served_as_much(theirs) && theirs[which].1 < ours - margin)
+                .min_by(|a, b| a.1[which].1.total_cmp(&b.1[which].1));
+            if let Some((at, theirs)) = best {
+                let (name, measures) = &cell.results[*at];
+                let _ = writeln!(
+                    text,
+                    "| {scenario} | {name} | {figure} | {:.3} | {:.3} | {} |",
+                    ours.abs(),
+                    theirs[which].1.abs(),
+                    measures.violations,
+                );
+            }
+        }
+    }
     text
 }

@@ -11,8 +11,8 @@ use super::upstream::{Answer, Input, Job, Upstream};
 
 /// How long a task waits for a key.
 const PATIENCE: i64 = 60 * S;
-/// How often a task is tried. Another account is tried at once after a refusal (401, 403, 429); after an upstream
-/// error the runner waits first, 1 s and twice as long each time: together about as long as it waits for a key.
+/// How often a task is tried. Another account is tried at once after a refused key or a lock (401, 403); after a 429 or
+/// an upstream error the runner waits first, 1 s and twice as long each time: together as long as it waits for a key.
 const TRIES: u32 = 7;
 /// By when all tasks must have ended after the last came.
 const DRAIN: i64 = 7_200 * S;
@@ -28,6 +28,8 @@ enum Event {
     Die(u64),
     /// A report of it arrives.
     Report(u64),
+    /// Its runner says that fal has taken it.
+    Taken(u64),
     Renew(u64),
     Refresh(usize),
     /// The truth changes.
@@ -154,9 +156,10 @@ impl<'a> Run<'a> {
             Event::End(attempt) => self.end(attempt),
             Event::Die(attempt) => self.die(attempt),
             Event::Report(attempt) => self.report(attempt),
+            Event::Taken(attempt) => self.taken(attempt),
             Event::Renew(attempt) => self.renew(attempt),
             Event::Refresh(replica) => {
-                self.policy.refresh(replica, self.now);
+                self.policy.refresh(replica, self.now, self.upstream);
                 self.wake(replica);
                 self.at(self.now + S, Event::Refresh(replica));
             }
@@ -259,6 +262,7 @@ impl<'a> Run<'a> {
         self.load(account, true);
         let answer = self.upstream.answer(&job, account, now, is_over_limit);
         let is_heard = self.policy.is_shared();
+        let is_trial = grant.is_probe && answer.is_success();
         let attempt =
             Attempt { job, grant, answer, is_running: true, renewed: now, reports: 0, is_judged: false };
         self.started += 1;
@@ -268,6 +272,10 @@ impl<'a> Run<'a> {
             self.at(now + random.between(1, answer.after), Event::Die(self.started));
         } else {
             self.at(now + answer.after, Event::End(self.started));
+        }
+        // StartTask says something new of a probe alone.
+        if is_trial {
+            self.at(now + answer.after.min(S / 2), Event::Taken(self.started));
         }
         if is_heard {
             self.at(now + self.scenario().jobs.ttl() / 3, Event::Renew(self.started));
@@ -288,7 +296,7 @@ impl<'a> Run<'a> {
         attempt.is_running = false;
         attempt.reports = 1 + u8::from(comes_twice);
         self.load(account, false);
-        let delay = if is_late { random.between(5 * S, 60 * S) } else { S / 1_000 };
+        let delay = if is_late { random.between(5 * S, 60 * S) } else { 0 };
         self.at(self.now + delay, Event::Report(id));
         if comes_twice {
             self.at(self.now + random.between(1, 20 * S), Event::Report(id));
@@ -308,11 +316,20 @@ impl<'a> Run<'a> {
         self.finish(&attempt.job, false);
     }
 
+    fn taken(&mut self, id: u64) {
+        let replica = self.random.below(self.waiting.len());
+        let Some(attempt) = self.attempts.get(&id).filter(|attempt| attempt.is_running) else { return };
+        let rotation = self.policy.taken(replica, &attempt.grant, self.now);
+        self.measures.rotated(self.upstream, rotation, self.now);
+        self.wake(replica);
+    }
+
     fn renew(&mut self, id: u64) {
         let replica = self.random.below(self.waiting.len());
         let Some(attempt) = self.attempts.get_mut(&id).filter(|attempt| attempt.is_running) else { return };
         attempt.renewed = self.now;
-        self.policy.renew(replica, &attempt.grant, self.now);
+        let rotation = self.policy.renew(replica, &attempt.grant, self.now);
+        self.measures.rotated(self.upstream, rotation, self.now);
         self.at(self.now + self.scenario().jobs.ttl() / 3, Event::Renew(id));
     }
 
@@ -323,13 +340,13 @@ impl<'a> Run<'a> {
         attempt.reports -= 1;
         let (answer, account, is_last) = (attempt.answer, attempt.grant.account, attempt.reports == 0);
         let rotation = self.policy.report(replica, &attempt.grant, &answer, self.now, is_last);
-        self.measures.reported(account, &answer, rotation, self.now);
+        self.measures.reported(self.upstream, account, &answer, rotation, self.now);
         let mut job = attempt.job;
         if !attempt.is_judged {
             job.attempt += 1;
             job.last_account = Some(account);
             if answer.is_worth_a_retry() && job.attempt < TRIES {
-                let pause = if answer.status >= 500 { S << (job.attempt - 1) } else { 0 };
+                let pause = if answer.status >= 429 { S << (job.attempt - 1) } else { 0 };
                 self.retries.insert(job.id, job);
                 self.at(self.now + pause, Event::Retry(job.id));
             } else {

@@ -1,7 +1,11 @@
 //! The truth that no policy but the oracle sees: the accounts, their limits, and what fal answers.
 
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
 use scrip::keypool::{LeaseOutcome, Report};
 
+use super::measure::Jain;
 use super::random::Random;
 use super::scenario::{Fault, S, Scenario};
 
@@ -73,21 +77,51 @@ impl Answer {
     }
 }
 
+/// Credit that covers everything, in nano-USD.
+const RICH: i64 = 100_000_000_000;
+
+/// The index by number of jobs. Each goes where (jobs + ½) ÷ limit is least, as in Webster's apportionment.
+fn even(accounts: &[Account]) -> Vec<f64> {
+    let key =
+        |at: usize, jobs: u32| (u64::from(2 * jobs + 1) * 1_000_000 / u64::from(accounts[at].limit), at);
+    let mut next: BinaryHeap<_> = (0..accounts.len()).map(|at| Reverse((key(at, 0), 0))).collect();
+    let (mut jain, mut even) = (Jain::default(), vec![1.0]);
+    while let Some(Reverse(((_, at), jobs))) = next.pop() {
+        let limit = accounts[at].limit;
+        jain.change(limit, jobs, jobs + 1);
+        even.extend(jain.index(accounts.len()));
+        if jobs + 1 < limit {
+            next.push(Reverse((key(at, jobs + 1), jobs + 1)));
+        }
+    }
+    even
+}
+
 /// fal.
 #[derive(Clone, Debug)]
 pub struct Upstream {
     pub accounts: Vec<Account>,
     pub scenario: Scenario,
+    /// Jain's index of so many jobs placed one by one where they keep the accounts most even: as whole jobs allow,
+    /// were none of them already running somewhere.
+    pub even: Vec<f64>,
 }
 
 impl Upstream {
     pub fn new(scenario: Scenario) -> Self {
         let mut random = Random::of(scenario.seed, 1, scenario.pool as u64);
         let hit = (scenario.pool as f64 * scenario.fault.share()).ceil() as usize;
-        let accounts = (0..scenario.pool)
+        let accounts: Vec<_> = (0..scenario.pool)
             .map(|i| Account { limit: [2, 5, 10, 20, 40][random.below(5)], is_hit: i < hit })
             .collect();
-        Self { accounts, scenario }
+        let even = even(&accounts);
+        Self { accounts, scenario, even }
+    }
+
+    /// The credit that fal shows, in nano-USD.
+    pub fn balance(&self, account: usize, now: i64) -> i64 {
+        let has_run_out = self.scenario.fault == Fault::ExhaustedLock && self.is_down(account, now);
+        if has_run_out { 0 } else { RICH }
     }
 
     /// All slots.

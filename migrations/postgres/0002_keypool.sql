@@ -89,7 +89,7 @@ CREATE TABLE scrip_leases (
     released_at             timestamptz,                 -- NULL while it takes a slot
     outcome                 text,                        -- how it ended
     is_probe                boolean NOT NULL,            -- its account's return was tried with it
-    is_retry                boolean NOT NULL,            -- its task had just failed on another workspace
+    is_retry                boolean NOT NULL,            -- its task had just met an upstream error
     estimated_cost_nano_usd bigint NOT NULL CHECK (estimated_cost_nano_usd >= 0),
     CONSTRAINT scrip_leases_fence UNIQUE (task_id, fence), -- the newest lease of a task
     CHECK ((released_at IS NULL) = (outcome IS NULL))

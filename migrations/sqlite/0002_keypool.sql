@@ -102,7 +102,7 @@ CREATE TABLE scrip_leases (
     released_at             TEXT CHECK (length(released_at) = 26), -- NULL while it takes a slot
     outcome                 TEXT,                        -- how it ended
     is_probe                INTEGER NOT NULL CHECK (is_probe IN (0, 1)), -- its account's return was tried with it
-    is_retry                INTEGER NOT NULL CHECK (is_retry IN (0, 1)), -- its task had just failed on another workspace
+    is_retry                INTEGER NOT NULL CHECK (is_retry IN (0, 1)), -- its task had just met an upstream error
     estimated_cost_nano_usd INTEGER NOT NULL CHECK (estimated_cost_nano_usd >= 0),
     CONSTRAINT scrip_leases_fence UNIQUE (task_id, fence), -- the newest lease of a task
     CHECK ((released_at IS NULL) = (outcome IS NULL))

@@ -107,7 +107,23 @@ impl Handle {
             _ => {}
         }
         checks.finish().map_err(Rejection::InvalidField)?;
+        let command = self.resolve_workspace(command).await?;
         self.submit_keys(KeyWork::new(command, request_id, actor), deadline).await
+    }
+
+    /// An account that shall have a workspace of its own is moved to the one that its key's id names: known before the
+    /// batch, which locks it.
+    async fn resolve_workspace(
+        &self,
+        mut command: keypool::Command,
+    ) -> Result<keypool::Command, EngineError> {
+        if let keypool::Command::Update { account_id, changes, .. } = &mut command
+            && changes.workspace.as_ref().is_some_and(|told| told.is_empty())
+        {
+            let account = self.account(*account_id).await?.ok_or(Rejection::AccountNotFound(*account_id))?;
+            changes.workspace = Some(account.account.key_id);
+        }
+        Ok(command)
     }
 
     /// Gives a lease back. Where fal's id of the job is given, the task's attempts name it afterwards.

@@ -21,7 +21,7 @@ use super::waiting::WaitingRoom;
 use super::work::{Asked, footprint};
 use super::{EngineError, Options};
 use crate::clock::Ids;
-use crate::ledger::{Micros, Rejection, Text, Why, Work};
+use crate::ledger::{Micros, Rejection, Text, Why};
 use crate::store::{Footprint, Plan, Reader, Run, Snapshot, StoreError, Transacted, Writer};
 
 /// How often old batch ids are forgotten, and how many at once.
@@ -169,7 +169,8 @@ impl Lane {
         others
     }
 
-    /// Looks up the users of task-keyed commands that named none, in one read for the whole batch.
+    /// Looks up the users of task-keyed commands that named none, and the models of selections that leave it to the
+    /// task, in one read for the whole batch.
     async fn resolve_users(&mut self, jobs: Vec<Job>) -> Vec<Job> {
         let mut unresolved: Vec<Text> =
             jobs.iter().filter_map(|job| job.asked.unresolved_task()).cloned().collect();
@@ -192,11 +193,9 @@ impl Lane {
                         return None;
                     }
                 };
-                match owners.binary_search_by(|(owned, _)| owned.cmp(&task_id)) {
+                match owners.binary_search_by(|owner| owner.task_id.cmp(&task_id)) {
                     Ok(found) => {
-                        if let Asked::Ledger(Work::One(submission)) = &mut job.asked {
-                            submission.command.resolve(owners[found].1);
-                        }
+                        job.asked.resolve(&owners[found]);
                         Some(job)
                     }
                     Err(_) => {

@@ -12,6 +12,7 @@
 //! While one batch commits, the next gathers. A caller that goes away cancels nothing: its command runs to its end.
 
 mod answer;
+pub(crate) mod bounds;
 mod error;
 mod expiry;
 mod handle;

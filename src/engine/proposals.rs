@@ -179,8 +179,7 @@ impl Cached {
     }
 }
 
-/// The model a command asks a key for. Of a selection that leaves it to the task only the batch knows: whatever is
-/// proposed may then turn out not to be allowed.
+/// The model a command asks a key for; the lane has looked up that of a selection which left it to the task.
 fn app_of(command: &Command) -> &str {
     match command {
         Command::Charge(charge) => &charge.app_name,

@@ -191,10 +191,12 @@ mod tests {
         let room = room();
         let place = room.enter(&app("a")).unwrap();
         let until = Instant::now() + LONG;
-        for (retry_after, random, waited) in [(LONG, 0, 1_000), (LONG, 1_023, 1_999), (LONG / 200, 0, 300)] {
+        for (retry_after, random, waited) in
+            [(LONG, 0, 1_000..=1_001), (LONG, 1_023, 1_999..=2_000), (LONG / 200, 0, 300..=301)]
+        {
             let begun = Instant::now();
             assert_eq!(place.turn(until, retry_after, random).await, Woken::Try);
-            assert_eq!(begun.elapsed().as_millis(), waited);
+            assert!(waited.contains(&begun.elapsed().as_millis()), "{:?}", begun.elapsed());
         }
     }
 

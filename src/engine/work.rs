@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::ledger::command::{NoteAttempt, UNRESOLVED};
 use crate::ledger::{Claim, Command, Fingerprint, Method, Submission, Text, Work};
-use crate::store::{Footprint, LeaseRecord};
+use crate::store::{Footprint, LeaseRecord, TaskOwner};
 use crate::{keypool, ledger};
 
 /// A command of the key pool, ready to queue.
@@ -94,13 +94,25 @@ impl Asked {
         }
     }
 
-    /// The task whose user must be looked up before the batch.
+    /// The task of which something must be looked up before the batch: its user, or the model a key is asked for.
     pub(super) fn unresolved_task(&self) -> Option<&Text> {
-        match self {
-            Asked::Ledger(Work::One(submission)) if submission.command.user_id() == UNRESOLVED => {
-                submission.command.task_id()
-            }
-            Asked::Ledger(_) | Asked::Keys(_) => None,
+        let Asked::Ledger(Work::One(submission)) = self else { return None };
+        let has_no_model =
+            matches!(&submission.command, Command::SelectKey(select) if select.app_name.is_empty());
+        let is_unresolved = has_no_model || submission.command.user_id() == UNRESOLVED;
+        submission.command.task_id().filter(|_| is_unresolved)
+    }
+
+    /// Takes what was looked up. A user that was given stays: whether it is the task's is for the ledger to judge.
+    pub(super) fn resolve(&mut self, owner: &TaskOwner) {
+        let Asked::Ledger(Work::One(submission)) = self else { return };
+        if submission.command.user_id() == UNRESOLVED {
+            submission.command.resolve(owner.user_id);
+        }
+        if let Command::SelectKey(select) = &mut submission.command
+            && select.app_name.is_empty()
+        {
+            select.app_name = Arc::clone(&owner.app_name);
         }
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::audit::{FieldChange, Subject, changes};
 use super::circuit::Circuit;
 use super::pool::{Pool, Unknown};
-use super::secret::{AccountKey, KeyWrite, NewKey, Purpose, Reseal};
+use super::secret::{AccountKey, NewKey, Purpose, Reseal};
 use super::verdict::moved;
 use super::{Account, AccountId, AccountStatus, AllowList};
 use crate::ledger::{Rejection, Text};
@@ -48,6 +48,7 @@ impl NewAccount {
 pub struct AccountChanges {
     pub name: Option<Text>,
     pub status: Option<AccountStatus>,
+    /// Not empty: see `engine::Handle::keys`.
     pub workspace: Option<Text>,
     pub max_concurrency: Option<u32>,
     pub priority: Option<i32>,
@@ -137,10 +138,7 @@ impl Pool<'_> {
             return Err(Rejection::AccountExists { key_id: Arc::clone(&key.key_id) });
         }
         let keep = |changed: &Option<Text>, kept: &Text| changed.as_ref().unwrap_or(kept).clone();
-        let workspace = match &changes.workspace {
-            Some(told) if told.is_empty() => Arc::clone(&before.key_id),
-            told => keep(told, &before.workspace),
-        };
+        let workspace = keep(&changes.workspace, &before.workspace);
         let wanted = Account {
             name: keep(&changes.name, &before.name),
             status: changes.status.unwrap_or(before.status),
@@ -208,8 +206,9 @@ impl Pool<'_> {
         let subject = Subject::Account(reseal.account_id);
         let fields = changes([("kek_id", reseal.before.kek_id.to_string(), reseal.after.kek_id.to_string())]);
         let reason = format!("sealed the {} key {} anew", reseal.purpose, reseal.key_id);
-        self.note(actor, subject, reason, fields);
-        self.reseal(KeyWrite::Reseal(reseal.clone()));
+        if self.reseal(reseal) {
+            self.note(actor, subject, reason, fields);
+        }
     }
 
     /// Replaces what an operator may set of an account; counters and health stay the pool's own.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::AccountId;
 use super::account::{Account, AccountStatus};
 use super::circuit::Gate;
-use super::lease::{Lease, LeaseOutcome};
+use super::lease::Lease;
 use super::pool::{Pool, Shared};
 use super::refusal::{Obstacles, Refusal};
 use super::score::{Against, lot, penalty, utilisation};
@@ -174,12 +174,5 @@ impl Pool<'_> {
         let leaves =
             vacated.and_then(|id| self.account(id)).is_some_and(|a| a.workspace == shared.row.workspace);
         shared.open.saturating_sub(u32::from(leaves))
-    }
-}
-
-impl Lease {
-    /// Whether a new lease of its task on `other` workspace is a second try after an upstream error.
-    pub(super) fn makes_suspect(&self, own: &Text, other: &Text) -> bool {
-        self.outcome == Some(LeaseOutcome::UpstreamError) && own != other
     }
 }

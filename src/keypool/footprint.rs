@@ -10,7 +10,8 @@ use crate::ledger::Text;
 pub struct Footprint {
     /// Accounts: candidates, and those an operator changes.
     pub accounts: BTreeSet<AccountId>,
-    /// Leases that are named: their workspaces are locked, whether they are open or not.
+    /// Leases that are named: their workspaces are locked, whether they are open or not. The newest lease of each one's
+    /// task is read, too.
     pub leases: BTreeSet<Text>,
     /// Tasks whose newest lease is read; where it is open, its workspace is locked. Of a task that is processing, the
     /// workspace of the account that has or had its key is locked, too.

@@ -42,7 +42,7 @@ pub struct Lease {
     pub outcome: Option<LeaseOutcome>,
     /// Whether its account's return was tried with it.
     pub is_probe: bool,
-    /// Whether its task had just met an upstream error on another workspace: then a second one speaks of the task.
+    /// Whether its task had just met an upstream error, wherever: then a second one speaks of the task.
     pub is_retry: bool,
     /// What the caller expects the job to cost upstream, in nano-USD; 0 if it did not say.
     pub estimated_cost_nano_usd: i64,

@@ -8,12 +8,11 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use super::audit::{AuditLine, FieldChange, POOL, Subject};
+use super::audit::AuditLine;
 use super::choice::{Ask, Choice};
-use super::desk::Observed;
 use super::guard::Peers;
 use super::lease::{Lease, LeaseOutcome};
-use super::secret::{AccountKey, KeyWrite, Purpose};
+use super::secret::{AccountKey, KeyWrite, Purpose, Reseal};
 use super::settings::Settings;
 use super::workspace::{Workspace, limit_of};
 use super::{Account, AccountId, Health};
@@ -28,8 +27,8 @@ pub struct Snapshot {
     pub workspaces: Vec<Workspace>,
     /// All accounts of these workspaces.
     pub accounts: Vec<Account>,
-    /// All open leases of these workspaces; the newest lease of each task that a selection names; and each lease that
-    /// is named, whose workspace is then among those locked.
+    /// All open leases of these workspaces; the newest lease of each task that a selection names; each lease that is
+    /// named, whose workspace is then among those locked, and the newest of its task.
     pub leases: Vec<Arc<Lease>>,
     /// All keys that these accounts have or had.
     pub keys: Vec<AccountKey>,
@@ -91,9 +90,9 @@ pub struct Released {
 
 /// A row, and whether it is to be written.
 #[derive(Clone, Debug)]
-struct Row<T> {
-    value: T,
-    change: Option<Change>,
+pub(super) struct Row<T> {
+    pub(super) value: T,
+    pub(super) change: Option<Change>,
 }
 
 /// A workspace with what is derived from its accounts and leases.
@@ -106,8 +105,8 @@ pub(super) struct Shared {
     pub(super) open: u32,
     /// What the jobs of those are expected to cost, in nano-USD.
     pub(super) committed_nano_usd: i64,
-    change: Option<Change>,
-    balance_heard: bool,
+    pub(super) change: Option<Change>,
+    pub(super) balance_heard: bool,
 }
 
 /// The working state.
@@ -116,17 +115,18 @@ pub struct Pool<'a> {
     pub(super) now: Micros,
     pub(super) settings: &'a Settings,
     pub(super) peers: Peers<'a>,
-    workspaces: BTreeMap<Text, Shared>,
-    accounts: BTreeMap<AccountId, Row<Account>>,
-    leases: BTreeMap<Text, Row<Arc<Lease>>>,
-    newest: BTreeMap<Text, Text>,
-    keys: BTreeMap<(AccountId, Purpose, Text), Row<AccountKey>>,
-    reseals: Vec<KeyWrite>,
-    key_owners: BTreeMap<Text, AccountId>,
-    fresh_ids: VecDeque<AccountId>,
+    pub(super) workspaces: BTreeMap<Text, Shared>,
+    pub(super) accounts: BTreeMap<AccountId, Row<Account>>,
+    pub(super) leases: BTreeMap<Text, Row<Arc<Lease>>>,
+    pub(super) newest: BTreeMap<Text, Text>,
+    pub(super) keys: BTreeMap<(AccountId, Purpose, Text), Row<AccountKey>>,
+    /// One a row: the first that was asked for.
+    pub(super) reseals: BTreeMap<(AccountId, Purpose, Text), Reseal>,
+    pub(super) key_owners: BTreeMap<Text, AccountId>,
+    pub(super) fresh_ids: VecDeque<AccountId>,
     /// Accounts whose key cannot be opened here: nobody is given them.
-    unreadable: BTreeSet<AccountId>,
-    audit: Vec<AuditLine>,
+    pub(super) unreadable: BTreeSet<AccountId>,
+    pub(super) audit: Vec<AuditLine>,
 }
 
 impl<'a> Pool<'a> {
@@ -149,7 +149,7 @@ impl<'a> Pool<'a> {
                 .into_iter()
                 .map(|key| ((key.account_id, key.purpose, Text::clone(&key.key_id)), stored(key)))
                 .collect(),
-            reseals: Vec::new(),
+            reseals: BTreeMap::new(),
             key_owners: snapshot.key_owners.into_iter().collect(),
             fresh_ids: snapshot.fresh_ids.into(),
             unreadable: BTreeSet::new(),
@@ -186,7 +186,7 @@ impl<'a> Pool<'a> {
             workspaces: workspaces.filter_map(|shared| Some((shared.change?, shared.row))).collect(),
             accounts: changed(self.accounts.into_values()),
             leases: changed(self.leases.into_values()),
-            keys: keys.chain(self.reseals).collect(),
+            keys: keys.chain(self.reseals.into_values().map(KeyWrite::Reseal)).collect(),
             audit: self.audit,
         }
     }
@@ -231,17 +231,17 @@ impl<'a> Pool<'a> {
             release_time: None,
             outcome: None,
             is_probe,
-            is_retry: newest.is_some_and(|lease| self.is_suspect(lease, &account)),
+            is_retry: newest.is_some_and(|lease| lease.outcome == Some(LeaseOutcome::UpstreamError)),
             estimated_cost_nano_usd: ask.estimated_cost_nano_usd.max(0),
         });
         account.use_cnt = account.use_cnt.saturating_add(1);
+        self.put_account(account);
         if is_probe {
-            account.key.begin_probe(Arc::clone(&lease.lease_id));
-            self.change_workspace(&account.workspace, |row| {
-                row.circuit.begin_probe(Arc::clone(&lease.lease_id));
+            self.change_account(&lease, "a probe began", |account, workspace, _| {
+                account.key.begin_probe(Arc::clone(&lease.lease_id));
+                workspace.circuit.begin_probe(Arc::clone(&lease.lease_id));
             });
         }
-        self.put_account(account);
         self.put_lease(Arc::clone(&lease), Some(Change::Insert));
         Ok(lease)
     }
@@ -311,14 +311,6 @@ impl<'a> Pool<'a> {
         self.newest.get(task_id).and_then(|lease_id| self.lease(lease_id))
     }
 
-    fn is_suspect(&self, newest: &Lease, account: &Account) -> bool {
-        let before = self.account(newest.account_id).map(|before| &before.workspace);
-        // An account that is not among the rows shares no workspace with one that is.
-        before.map_or(newest.outcome == Some(LeaseOutcome::UpstreamError), |before| {
-            newest.makes_suspect(before, &account.workspace)
-        })
-    }
-
     /// Closes an open lease: the one place where a slot comes back.
     pub(super) fn close(&mut self, lease: &Lease, outcome: LeaseOutcome) -> Arc<Lease> {
         debug_assert!(lease.is_open(), "a lease is closed once");
@@ -355,16 +347,14 @@ impl<'a> Pool<'a> {
 
     /// Frees the probe that ended without a word.
     fn end_probe(&mut self, lease: &Lease) {
-        let Some(mut account) = self.account(lease.account_id).cloned() else { return };
-        if account.key.is_probed_by(&lease.lease_id) {
-            account.key.drop_probe();
-        }
-        self.change_workspace(&account.workspace, |row| {
-            if row.circuit.is_probed_by(&lease.lease_id) {
-                row.circuit.drop_probe();
+        self.change_account(lease, "a probe ended without a word", |account, workspace, _| {
+            if account.key.is_probed_by(&lease.lease_id) {
+                account.key.drop_probe();
+            }
+            if workspace.circuit.is_probed_by(&lease.lease_id) {
+                workspace.circuit.drop_probe();
             }
         });
-        self.put_account(account);
     }
 
     /// An account leaves a workspace: a probe of it that the account's lease was is no longer one.
@@ -376,176 +366,16 @@ impl<'a> Pool<'a> {
             self.change_workspace(workspace, |row| row.circuit.drop_probe());
         }
     }
-
-    /// Writes a lease, and keeps its workspace's slots as its open leases say.
-    fn put_lease(&mut self, lease: Arc<Lease>, change: Option<Change>) {
-        let before = self.leases.get(&lease.lease_id);
-        let was_open = before.is_some_and(|row| row.value.is_open());
-        // A row that this batch inserted stays an insert, however often it changes before the end.
-        let change = match before.and_then(|row| row.change) {
-            Some(Change::Insert) => Some(Change::Insert),
-            before => change.or(before),
-        };
-        if was_open != lease.is_open() {
-            let workspace = self.account(lease.account_id).map(|account| Arc::clone(&account.workspace));
-            if let Some(shared) = workspace.and_then(|name| self.workspaces.get_mut(&name)) {
-                let cost = lease.estimated_cost_nano_usd;
-                if lease.is_open() {
-                    shared.open = shared.open.saturating_add(1);
-                    shared.committed_nano_usd = shared.committed_nano_usd.saturating_add(cost);
-                } else {
-                    shared.open = shared.open.saturating_sub(1);
-                    shared.committed_nano_usd = shared.committed_nano_usd.saturating_sub(cost);
-                }
-            }
-        }
-        if self.newest_of(&lease.task_id).is_none_or(|newest| newest.fence <= lease.fence) {
-            self.newest.insert(Arc::clone(&lease.task_id), Arc::clone(&lease.lease_id));
-        }
-        self.leases.insert(Arc::clone(&lease.lease_id), Row { value: lease, change });
-    }
-
-    pub(super) fn put_account(&mut self, account: Account) {
-        let before = self.accounts.get(&account.account_id);
-        if before.map(|row| &row.value) != Some(&account) {
-            let change = change_of(before);
-            self.accounts.insert(account.account_id, Row { value: account, change });
-        }
-    }
-
-    pub(super) fn put_key(&mut self, key: AccountKey) {
-        let name = (key.account_id, key.purpose, Arc::clone(&key.key_id));
-        let before = self.keys.get(&name);
-        if before.map(|row| &row.value) != Some(&key) {
-            let change = change_of(before);
-            self.keys.insert(name, Row { value: key, change });
-        }
-    }
-
-    /// The keys that an account has or had.
-    pub(super) fn keys_of(&self, account_id: AccountId) -> impl Iterator<Item = &AccountKey> {
-        self.keys.values().map(|row| &row.value).filter(move |key| key.account_id == account_id)
-    }
-
-    /// A key among the rows.
-    pub fn key(&self, account_id: AccountId, purpose: Purpose, key_id: &Text) -> Option<&AccountKey> {
-        self.keys.get(&(account_id, purpose, Arc::clone(key_id))).map(|row| &row.value)
-    }
-
-    /// The account that has or had a key for leasing, if it was looked up.
-    pub fn owner_of(&self, key_id: &Text) -> Option<AccountId> {
-        self.key_owners.get(key_id).copied()
-    }
-
-    pub(super) fn own(&mut self, key_id: &Text, account_id: AccountId) {
-        self.key_owners.insert(Arc::clone(key_id), account_id);
-    }
-
-    /// An id for a new account.
-    ///
-    /// # Panics
-    /// If the batch adds more accounts than its footprint asked ids for.
-    #[allow(clippy::expect_used, reason = "the footprint counts each account that its commands may add")]
-    pub(super) fn fresh_id(&mut self) -> AccountId {
-        self.fresh_ids.pop_front().expect("an id for each account that may be added")
-    }
-
-    /// How many open leases an account has itself.
-    pub(super) fn in_flight_of(&self, account_id: AccountId) -> u32 {
-        let leases = self.leases.values().map(|row| &row.value);
-        let open = leases.filter(|lease| lease.is_open() && lease.account_id == account_id).count();
-        u32::try_from(open).unwrap_or(u32::MAX)
-    }
-
-    /// The workspaces of the batch as they stand.
-    pub(super) fn observed(&self) -> impl Iterator<Item = Observed> + '_ {
-        self.workspaces.values().map(|shared| Observed {
-            workspace: shared.row.clone(),
-            accounts: self
-                .accounts()
-                .filter(|account| account.workspace == shared.row.workspace)
-                .cloned()
-                .collect(),
-            in_flight: shared.open,
-            committed_nano_usd: shared.committed_nano_usd,
-        })
-    }
-
-    pub(super) fn reseal(&mut self, write: KeyWrite) {
-        self.reseals.push(write);
-    }
-
-    /// Adds a workspace, unless it is among the rows.
-    pub(super) fn open_workspace(&mut self, workspace: &Text) {
-        self.workspaces
-            .entry(Arc::clone(workspace))
-            .or_insert_with(|| Shared::of(Workspace::new(Arc::clone(workspace)), Some(Change::Insert)));
-    }
-
-    /// Notes the balance of a workspace; it is written even if it was known, since an account may be new to it.
-    pub(super) fn put_balance(&mut self, workspace: &Text, balance_nano_usd: Option<i64>) {
-        if let Some(shared) = self.workspaces.get_mut(workspace) {
-            shared.row.balance_nano_usd = balance_nano_usd;
-            shared.balance_heard = true;
-        }
-    }
-
-    pub(super) fn change_workspace(&mut self, workspace: &Text, change: impl FnOnce(&mut Workspace)) {
-        let Some(shared) = self.workspaces.get_mut(workspace) else { return };
-        let before = shared.row.clone();
-        change(&mut shared.row);
-        if shared.row != before {
-            shared.change = shared.change.or(Some(Change::Update));
-        }
-    }
-
-    /// Derives a workspace's limit and slots anew, after one of its accounts has changed.
-    pub(super) fn recount(&mut self, workspace: &Text) {
-        let is_member =
-            |id: AccountId| self.account(id).is_some_and(|account| account.workspace == *workspace);
-        let limit = limit_of(self.accounts().filter(|account| account.workspace == *workspace));
-        let leases = self.leases.values().map(|row| &row.value);
-        let (mut open, mut committed) = (0_u32, 0_i64);
-        for lease in leases.filter(|lease| lease.is_open() && is_member(lease.account_id)) {
-            open = open.saturating_add(1);
-            committed = committed.saturating_add(lease.estimated_cost_nano_usd);
-        }
-        if let Some(shared) = self.workspaces.get_mut(workspace) {
-            (shared.limit, shared.open, shared.committed_nano_usd) = (limit, open, committed);
-        }
-    }
-
-    pub(super) fn note(&mut self, actor: &str, subject: Subject, reason: String, changes: Vec<FieldChange>) {
-        self.audit.push(AuditLine {
-            time: self.now,
-            actor: actor.into(),
-            subject,
-            reason: reason.into(),
-            changes,
-        });
-    }
-
-    pub(super) fn note_by_pool(&mut self, subject: Subject, reason: String, changes: Vec<FieldChange>) {
-        self.note(POOL, subject, reason, changes);
-    }
 }
 
 impl Shared {
-    const fn of(row: Workspace, change: Option<Change>) -> Self {
+    pub(super) const fn of(row: Workspace, change: Option<Change>) -> Self {
         Self { row, limit: 0, open: 0, committed_nano_usd: 0, change, balance_heard: false }
     }
 }
 
 const fn stored<T>(value: T) -> Row<T> {
     Row { value, change: None }
-}
-
-/// A row that this batch inserted stays an insert, however often it changes before the end.
-fn change_of<T>(before: Option<&Row<T>>) -> Option<Change> {
-    match before {
-        None => Some(Change::Insert),
-        Some(row) => row.change.or(Some(Change::Update)),
-    }
 }
 
 fn changed<T>(rows: impl Iterator<Item = Row<T>>) -> Vec<(Change, T)> {

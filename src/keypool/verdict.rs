@@ -45,18 +45,20 @@ impl Pool<'_> {
     }
 
     /// fal has taken the job of a probe. Rate limits, locks and refused keys show when a job is handed in, so the
-    /// account is proved; whether it still fails in the running only the job's end can tell.
+    /// account is proved. Whether it still fails in the running the job's end tells, or a heartbeat after as long as a
+    /// ramp takes: an hour's job shall not keep all others out.
     pub(super) fn accepted(&mut self, lease: &Lease) {
         if !lease.is_probe || !lease.is_open() {
             return;
         }
+        let has_run = lease.acquire_time.plus(self.settings.ramp_micros) <= self.now;
         self.change_account(lease, "a probe was accepted", |account, workspace, now| {
             if account.key.is_probed_by(&lease.lease_id) {
                 account.key.heal(now);
             }
             let circuit = &mut workspace.circuit;
-            let waits_for_the_end = circuit.out.as_ref().is_some_and(|out| out.cause == Cause::UpstreamError);
-            if circuit.is_probed_by(&lease.lease_id) && !waits_for_the_end {
+            let may_fail_yet = circuit.out.as_ref().is_some_and(|out| out.cause == Cause::UpstreamError);
+            if circuit.is_probed_by(&lease.lease_id) && (has_run || !may_fail_yet) {
                 circuit.heal(now);
             }
         });
@@ -70,7 +72,7 @@ impl Pool<'_> {
         let returned = account.key.return_time.max(shared.row.circuit.return_time);
         let is_old = returned.is_some_and(|returned| lease.acquire_time < returned)
             || (outcome == LeaseOutcome::AuthFailed && lease.key_id != account.key_id);
-        // An input that fails on one account after the other speaks of itself.
+        // An input that fails once more, on this account or another, speaks of itself.
         let is_suspect = lease.is_retry && outcome == LeaseOutcome::UpstreamError;
         let cause = outcome.cause().filter(|_| !is_old && !is_suspect);
         let mut vitals = shared.row.vitals;
@@ -178,7 +180,7 @@ impl Pool<'_> {
     }
 
     /// Changes an account and its workspace, and notes it if either went out or came back.
-    fn change_account(
+    pub(super) fn change_account(
         &mut self,
         lease: &Lease,
         why: &str,

@@ -177,9 +177,11 @@ mod tests {
         assert_eq!(wrong(&[], &[], &[]), []);
     }
 
+    type ByHand<'a> = &'a dyn Fn(&mut Vec<Lease>, &mut Vec<Account>, &mut Vec<Workspace>);
+
     #[test]
     fn every_row_changed_by_hand_is_named() {
-        let named = |change: &dyn Fn(&mut Vec<Lease>, &mut Vec<Account>, &mut Vec<Workspace>)| {
+        let named = |change: ByHand<'_>| {
             let (mut leases, mut accounts, mut workspaces) = sound();
             change(&mut leases, &mut accounts, &mut workspaces);
             wrong(&leases, &accounts, &workspaces)

@@ -1,7 +1,7 @@
 //! The limits a command must keep, and the checks that hold it to them.
 
 use super::rejection::FieldViolation;
-use super::{LeaseOutcome, Rejection, Report};
+use super::{LeaseOutcome, Report};
 
 /// Bounds of what a caller may send. Widths are those of the seed's columns, in characters.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,12 +60,6 @@ impl<'a> Checks<'a> {
 
     pub(crate) fn finish(self) -> Result<(), Vec<FieldViolation>> {
         if self.violations.is_empty() { Ok(()) } else { Err(self.violations) }
-    }
-
-    /// Ends the checks so far, if anything was wrong.
-    pub(crate) fn take(&mut self) -> Result<(), Rejection> {
-        let violations = std::mem::take(&mut self.violations);
-        if violations.is_empty() { Ok(()) } else { Err(Rejection::InvalidField(violations)) }
     }
 
     pub(crate) fn violation(&mut self, field: &'static str, description: impl Into<String>) {

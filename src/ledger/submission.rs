@@ -72,6 +72,10 @@ pub struct Batch {
 
 /// What one caller waits for.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "nearly all work is one command, which a box would allocate for anew"
+)]
 pub enum Work {
     /// One command.
     One(Submission),

@@ -36,7 +36,8 @@ pub use error::{Failure, StoreError, Transacted};
 pub use migration::MigrationReport;
 pub use rows::{
     AccountRecord, AuditRecord, EntryQuery, FinancialQuery, FinancialTransaction, LeaseRecord, Page,
-    PastBalance, PointsDetail, PointsQuery, PoolRows, StoredEntry, TaskQuery, TaskRecord, UserCursor,
+    PastBalance, PointsDetail, PointsQuery, PoolRows, StoredEntry, TaskOwner, TaskQuery, TaskRecord,
+    UserCursor,
 };
 
 /// What a batch touches: the rows to lock and read before it can be decided.
@@ -155,10 +156,7 @@ pub trait Reader: Send + Sync + 'static {
     ) -> BoxFuture<'_, Result<Option<PastBalance>, StoreError>>;
 
     /// The owners of the tasks of `task_ids` that exist, in no order.
-    fn task_owners<'a>(
-        &'a self,
-        task_ids: &'a [Text],
-    ) -> BoxFuture<'a, Result<Vec<(Text, UserId)>, StoreError>>;
+    fn task_owners<'a>(&'a self, task_ids: &'a [Text]) -> BoxFuture<'a, Result<Vec<TaskOwner>, StoreError>>;
 
     /// The entries of all `ranges`, in no order.
     fn entries<'a>(

@@ -116,6 +116,17 @@ pub struct FinancialTransaction {
     pub is_cash: bool,
 }
 
+/// What a command must know of its task before the batch.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct TaskOwner {
+    /// The task.
+    pub task_id: Text,
+    /// Whose it is.
+    pub user_id: UserId,
+    /// The model it runs.
+    pub app_name: Text,
+}
+
 /// A task with what only readers ask for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TaskRecord {

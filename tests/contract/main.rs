@@ -9,6 +9,9 @@ mod concurrency;
 mod constraints;
 mod faults;
 mod history;
+mod key_history;
+mod keyed;
+mod keys;
 mod lists;
 mod replays;
 mod resolving;
@@ -105,6 +108,27 @@ macro_rules! contract_suite {
                     stuck_tasks_are_charged_open_and_old,
                     an_audit_snapshot_is_of_one_moment_and_pages_to_its_end,
                 }
+                keys {
+                    accounts_are_added_changed_and_deleted_with_their_keys,
+                    a_request_of_an_operator_is_done_once,
+                    several_accounts_come_in_one_batch_each_under_an_id_of_its_own,
+                    a_batch_reads_exactly_what_its_footprint_names,
+                    leases_are_given_renewed_superseded_and_closed,
+                    no_more_leases_are_given_than_a_workspace_has_slots,
+                    writers_that_race_for_the_last_slots_give_each_once,
+                    the_tables_refuse_what_no_plan_of_keys_may_write,
+                    credit_at_fal_is_written_to_every_account_of_a_workspace,
+                    health_is_kept_of_keys_and_workspaces,
+                    a_secret_is_sealed_anew_only_where_it_is_still_what_was_found,
+                    a_key_that_was_replaced_is_kept_for_the_leases_it_was_given_with,
+                    the_audit_log_is_listed_newest_first_of_one_account_or_of_all,
+                    accounts_are_listed_newest_first_without_deleted_ones,
+                    due_leases_are_the_open_ones_whose_time_has_passed,
+                    a_hold_is_not_due_while_its_task_has_a_live_lease,
+                    secrets_are_read_in_the_order_of_account_purpose_and_key,
+                    a_request_keeps_the_lease_it_gave,
+                    the_pool_is_read_whole_and_deleted_accounts_only_for_verify,
+                }
                 history {
                     random_histories_are_stored_as_they_were_decided,
                 }
@@ -123,6 +147,15 @@ macro_rules! same_as_in_memory {
                 crate::history::random_histories_come_out_as_in_memory(&mut bench).await;
                 bench.finish().await;
             })+
+
+            mod keys {
+                $(#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+                async fn $backend() {
+                    let Some(mut bench) = crate::bench::Bench::$backend().await else { return };
+                    crate::key_history::random_histories_of_keys_come_out_as_in_memory(&mut bench).await;
+                    bench.finish().await;
+                })+
+            }
         }
     };
 }

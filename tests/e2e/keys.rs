@@ -11,6 +11,7 @@ use crate::support::eventually;
 on_both_stores!(
     an_account_is_added_listed_changed_and_deleted_and_never_shows_its_secret,
     a_key_belongs_to_one_account_and_a_deleted_ones_key_brings_that_account_back,
+    accounts_that_are_moved_together_share_a_limit_and_part_again,
     a_charge_takes_its_key_in_the_same_commit_or_nothing_is_charged,
     a_replay_answers_the_lease_as_it_is_now_and_only_to_a_call_that_asks_for_a_key,
     a_task_is_settled_with_its_lease_in_one_commit,
@@ -165,6 +166,28 @@ async fn a_key_belongs_to_one_account_and_a_deleted_ones_key_brings_that_account
     scrip.with_points(7, 100).await;
     scrip.free_task("job").await;
     assert_eq!(scrip.select("job", "r").await.api_key, "key-a:other");
+}
+
+async fn accounts_that_are_moved_together_share_a_limit_and_part_again(mut scrip: Scrip) {
+    scrip.with_points(7, 100).await;
+    let first = scrip.account("a", 1).await;
+    let second = scrip.account("b", 1).await;
+    let to = |account: &pb::Account, workspace: &str| {
+        update(account.account_id, &["workspace"], |request| {
+            request.account.as_mut().unwrap().workspace = workspace.into();
+        })
+    };
+    scrip.keys.update_account(to(&first, "team")).await.unwrap();
+    scrip.keys.update_account(to(&second, "team")).await.unwrap();
+    scrip.billing.charge(with_key(charge(7, "one", 1))).await.unwrap();
+    let full = scrip.billing.charge(with_key(charge(7, "two", 1))).await;
+    assert_eq!(refused(full, Code::ResourceExhausted, "NO_KEY_AVAILABLE")["why"], "all_busy");
+    // Each has its own again, and one of them is free.
+    let parted = scrip.keys.update_account(to(&second, "")).await.unwrap().into_inner().account.unwrap();
+    assert_eq!(parted.workspace, "key-b");
+    scrip.keys.update_account(to(&first, "")).await.unwrap();
+    scrip.billing.charge(with_key(charge(7, "two", 1))).await.unwrap();
+    scrip.clean().await;
 }
 
 async fn a_charge_takes_its_key_in_the_same_commit_or_nothing_is_charged(mut scrip: Scrip) {

@@ -11,7 +11,6 @@ on_both_stores!(
     amounts_at_the_edges_of_an_i64_never_overflow,
     json_must_be_json_and_not_too_long,
     an_oversized_message_is_refused_and_the_connection_stays_usable,
-    what_a_later_version_builds_is_refused_and_not_ignored,
     users_who_do_not_exist_are_not_found,
 );
 
@@ -87,28 +86,6 @@ async fn an_oversized_message_is_refused_and_the_connection_stays_usable(mut scr
     let metadata = refused(scrip.billing.charge(request).await, Code::ResourceExhausted, "MESSAGE_TOO_LARGE");
     assert_eq!(metadata["limit_bytes"], (16 << 20).to_string());
     assert_eq!(scrip.balance(7).await.total, 100);
-}
-
-async fn what_a_later_version_builds_is_refused_and_not_ignored(mut scrip: Scrip) {
-    scrip.with_points(7, 100).await;
-    let selection = pb::KeySelection { runner_id: "runner".into(), ..Default::default() };
-    let mut request = charge(7, "job", 1);
-    request.select_key = Some(selection.clone());
-    refused_fields(scrip.billing.charge(request).await, &["select_key"]);
-    let mut request = authorize(7, "job", 1);
-    request.select_key = Some(selection);
-    refused_fields(scrip.billing.authorize(request).await, &["select_key"]);
-    scrip.charge(7, "job", 1).await;
-    let fail = pb::FailTaskRequest {
-        task_id: "job".into(),
-        lease_id: "lease".into(),
-        http_status: 503,
-        outcome: pb::LeaseOutcome::UpstreamError.into(),
-        ..Default::default()
-    };
-    let answer = scrip.tasks.fail_task(fail).await;
-    refused(answer, Code::InvalidArgument, "INVALID_FIELD");
-    assert_eq!(scrip.task("job").await.status(), pb::TaskStatus::Pending);
 }
 
 async fn users_who_do_not_exist_are_not_found(mut scrip: Scrip) {

@@ -353,7 +353,8 @@ async fn users_and_tasks_are_listed_newest_first() {
     );
     assert_eq!(reader.task("none").await.unwrap(), None);
     let owners = reader.task_owners(&[text("other"), text("none")]).await.unwrap();
-    assert_eq!(owners, [(text("other"), 2)]);
+    let owners: Vec<(&str, i64)> = owners.iter().map(|owner| (&*owner.task_id, owner.user_id)).collect();
+    assert_eq!(owners, [("other", 2)]);
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod failing;
+mod keys;
 mod opening;
 mod reading;
 mod speed;

@@ -128,6 +128,8 @@ impl World {
             footprint.leases.iter().filter_map(|lease_id| self.leases.get(lease_id)).collect();
         let newest: Vec<&Arc<Lease>> =
             footprint.tasks.iter().filter_map(|task_id| self.newest(task_id)).collect();
+        let superseding: Vec<&Arc<Lease>> =
+            named.iter().filter_map(|lease| self.newest(&lease.task_id)).collect();
         let running_on = footprint.tasks.iter().filter_map(|task_id| running_on.get(task_id));
         let key_ids: BTreeSet<&Text> = footprint.key_ids.iter().chain(running_on).collect();
         let key_owners: Vec<(Text, AccountId)> = key_ids
@@ -145,8 +147,12 @@ impl World {
             .collect();
         let is_locked = |id: &AccountId| locked.contains(&self.accounts[id].workspace);
         let open = self.leases.values().filter(|lease| lease.is_open() && is_locked(&lease.account_id));
-        let leases: BTreeMap<&Text, &Arc<Lease>> =
-            open.chain(named).chain(newest).map(|lease| (&lease.lease_id, lease)).collect();
+        let leases: BTreeMap<&Text, &Arc<Lease>> = open
+            .chain(named)
+            .chain(newest)
+            .chain(superseding)
+            .map(|lease| (&lease.lease_id, lease))
+            .collect();
         let last_id = self.accounts.keys().next_back().copied().unwrap_or(0);
         Snapshot {
             now,

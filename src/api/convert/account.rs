@@ -3,10 +3,10 @@
 
 use super::time::timestamp;
 use super::{command, enums, time};
-use crate::engine::rows::AccountRecord;
-use crate::keypool::limits::{
+use crate::engine::bounds::{
     DEFAULT_CONCURRENCY, DEFAULT_WEIGHT, apps, concurrency, name, priority, remark, weight, workspace,
 };
+use crate::engine::rows::AccountRecord;
 use crate::keypool::workspace::health;
 use crate::keypool::{
     Account, AccountChanges, AccountId, AccountStatus, Described, Health, NewAccount, NewKey, Purpose,

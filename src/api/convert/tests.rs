@@ -2,14 +2,15 @@ use prost_types::{Duration, Timestamp};
 
 use super::*;
 use crate::ledger::command::UNRESOLVED;
-use crate::ledger::limits::Checks;
-use crate::ledger::{Command, Funding, Limits, Micros, Purse, Rejection, SourceType, User};
+use crate::ledger::limits::{Checks, MESSAGE_BYTES};
+use crate::ledger::{Command, Funding, LeaseOutcome, Limits, Micros, Purse, Rejection, SourceType, User};
 use crate::pb;
 
 /// A request's command, and the fields the wire got wrong.
 fn asked(request: impl Ask) -> (Command, Vec<&'static str>) {
     let limits = Limits::default();
     let mut checks = Checks::new(&limits);
+    request.wait(&mut checks);
     let (command, _) = request.into_command(&mut checks);
     let fields = checks.finish().err().unwrap_or_default();
     (command, fields.into_iter().map(|violation| violation.field).collect())
@@ -71,23 +72,24 @@ fn a_debit_draws_from_the_purse_named() {
 }
 
 #[test]
-fn fields_of_key_leases_are_refused_not_ignored() {
-    let select_key = Some(pb::KeySelection::default());
-    let lease_id = || "l-1".to_owned();
-    let charge = pb::ChargeRequest { select_key: select_key.clone(), ..Default::default() };
-    assert_eq!(asked(charge).1, ["select_key"]);
-    assert_eq!(asked(pb::AuthorizeRequest { select_key, ..Default::default() }).1, ["select_key"]);
-    assert_eq!(asked(pb::StartTaskRequest { lease_id: lease_id(), ..Default::default() }).1, ["lease_id"]);
-    assert_eq!(asked(pb::CompleteTaskRequest { lease_id: lease_id(), ..Default::default() }).1, ["lease_id"]);
+fn a_report_keeps_what_it_says_and_a_wait_is_held_to_its_range() {
     let fail = pb::FailTaskRequest {
-        lease_id: lease_id(),
-        outcome: 1,
+        lease_id: "l-1".to_owned(),
+        outcome: pb::LeaseOutcome::UpstreamError.into(),
         http_status: 503,
-        error_message: "x".to_owned(),
-        retry_after: Some(Duration::default()),
+        error_message: "é".repeat(MESSAGE_BYTES),
+        retry_after: Some(Duration { seconds: 2, nanos: 0 }),
         ..Default::default()
     };
-    assert_eq!(asked(fail).1, ["lease_id", "outcome", "http_status", "error_message", "retry_after"]);
+    let (Command::FailTask(failed), wrong) = asked(fail) else { panic!() };
+    assert!(wrong.is_empty(), "{wrong:?}");
+    assert_eq!((&*failed.lease_id, failed.report.outcome), ("l-1", Some(LeaseOutcome::UpstreamError)));
+    assert_eq!((failed.report.http_status, failed.report.retry_after_micros), (Some(503), Some(2_000_000)));
+    assert_eq!(failed.report.error_message.len(), MESSAGE_BYTES);
+    for (seconds, wrong) in [(0, &[][..]), (60, &[]), (61, &["max_wait"]), (-1, &["max_wait"])] {
+        let max_wait = Some(Duration { seconds, nanos: 0 });
+        assert_eq!(asked(pb::SelectKeyRequest { max_wait, ..Default::default() }).1, wrong, "{seconds}");
+    }
 }
 
 #[test]

@@ -11,7 +11,7 @@ use crate::ledger;
 use crate::ledger::{Change, Entry, EntryRange, Micros, RequestRecord, Task, Text, User, UserId};
 use crate::store::rows::{
     AccountRecord, AuditRecord, EntryQuery, FinancialQuery, FinancialTransaction, LeaseRecord, Page,
-    PastBalance, PointsDetail, PointsQuery, PoolRows, TaskQuery, TaskRecord, UserCursor,
+    PastBalance, PointsDetail, PointsQuery, PoolRows, TaskOwner, TaskQuery, TaskRecord, UserCursor,
 };
 use crate::store::{
     AuditSnapshot, Decide, Footprint, Reader, Run, Snapshot, Store, StoreError, Transacted, Writer,
@@ -119,13 +119,15 @@ impl Reader for Memory {
         })
     }
 
-    fn task_owners<'a>(
-        &'a self,
-        task_ids: &'a [Text],
-    ) -> BoxFuture<'a, Result<Vec<(Text, UserId)>, StoreError>> {
+    fn task_owners<'a>(&'a self, task_ids: &'a [Text]) -> BoxFuture<'a, Result<Vec<TaskOwner>, StoreError>> {
         self.read(|rows| {
             let tasks = rows.tasks.iter().filter(|(task, ..)| task_ids.contains(&task.task_id));
-            tasks.map(|(task, ..)| (Arc::clone(&task.task_id), task.user_id)).collect()
+            let owner = |task: &Task| TaskOwner {
+                task_id: Arc::clone(&task.task_id),
+                user_id: task.user_id,
+                app_name: Arc::clone(&task.app_name),
+            };
+            tasks.map(|(task, ..)| owner(task)).collect()
         })
     }
 

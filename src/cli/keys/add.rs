@@ -10,7 +10,7 @@ use super::change::{self, Desk};
 use super::secret_input::{self, Wanted};
 use super::{misplaced, usd};
 use crate::config::{DatabaseArgs, FormatArgs, KekArgs};
-use crate::keypool::limits::{self, DEFAULT_CONCURRENCY, DEFAULT_WEIGHT};
+use crate::engine::bounds::{self, DEFAULT_CONCURRENCY, DEFAULT_WEIGHT};
 use crate::keypool::{Command, NewAccount, NewKey, Purpose, Sealed};
 use crate::ledger::limits::Checks;
 use crate::ledger::{Limits, Text};
@@ -89,18 +89,18 @@ impl AddArgs {
         let limits = Limits::default();
         let mut checks = Checks::new(&limits);
         let account = NewAccount {
-            name: limits::name(self.name.clone(), &mut checks),
+            name: bounds::name(self.name.clone(), &mut checks),
             key: NewKey {
                 key_id: Text::default(),
                 sealed: Sealed { kek_id: Text::default(), bytes: [].into() },
             },
             billing_key: None,
-            workspace: limits::workspace(self.workspace.clone(), &mut checks),
-            max_concurrency: limits::concurrency(self.max_concurrency, &mut checks),
-            priority: limits::priority(self.priority, &mut checks),
-            weight: limits::weight(self.weight, &mut checks),
-            allowed_apps: limits::apps(self.allow_apps.clone(), &mut checks),
-            remark: limits::remark(self.remark.clone(), &mut checks),
+            workspace: bounds::workspace(self.workspace.clone(), &mut checks),
+            max_concurrency: bounds::concurrency(self.max_concurrency, &mut checks),
+            priority: bounds::priority(self.priority, &mut checks),
+            weight: bounds::weight(self.weight, &mut checks),
+            allowed_apps: bounds::apps(self.allow_apps.clone(), &mut checks),
+            remark: bounds::remark(self.remark.clone(), &mut checks),
             balance_nano_usd: self.balance_usd,
         };
         checks.take().map_err(change::malformed)?;

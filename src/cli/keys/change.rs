@@ -14,8 +14,9 @@ use super::super::session::{Prepare, Session, close, open};
 use super::account::Shown;
 use super::{misplaced, usd};
 use crate::config::{DatabaseArgs, DatabaseUrl, Format, FormatArgs, KekArgs};
+use crate::engine::bounds;
 use crate::keypool::{
-    AccountChanges, AccountId, AccountStatus, AllowList, Command, Described, Done, NewKey, Purpose, limits,
+    AccountChanges, AccountId, AccountStatus, AllowList, Command, Described, Done, NewKey, Purpose,
 };
 use crate::ledger::limits::{Checks, LINE_CHARS};
 use crate::ledger::{Limits, Micros, Rejection, Text};
@@ -310,15 +311,15 @@ impl SetArgs {
         )?;
         let limits = Limits::default();
         let mut checks = Checks::new(&limits);
-        let apps = (!self.allow_apps.is_empty()).then(|| limits::apps(self.allow_apps.clone(), &mut checks));
+        let apps = (!self.allow_apps.is_empty()).then(|| bounds::apps(self.allow_apps.clone(), &mut checks));
         let changes = AccountChanges {
-            name: self.name.clone().map(|name| limits::name(name, &mut checks)),
-            workspace: self.workspace.clone().map(|workspace| limits::workspace(workspace, &mut checks)),
-            max_concurrency: self.max_concurrency.map(|jobs| limits::concurrency(jobs, &mut checks)),
-            priority: self.priority.map(|priority| limits::priority(priority, &mut checks)),
-            weight: self.weight.map(|weight| limits::weight(weight, &mut checks)),
+            name: self.name.clone().map(|name| bounds::name(name, &mut checks)),
+            workspace: self.workspace.clone().map(|workspace| bounds::workspace(workspace, &mut checks)),
+            max_concurrency: self.max_concurrency.map(|jobs| bounds::concurrency(jobs, &mut checks)),
+            priority: self.priority.map(|priority| bounds::priority(priority, &mut checks)),
+            weight: self.weight.map(|weight| bounds::weight(weight, &mut checks)),
             allowed_apps: apps.or_else(|| self.any_app.then(AllowList::default)),
-            remark: self.remark.clone().map(|remark| limits::remark(remark, &mut checks)),
+            remark: self.remark.clone().map(|remark| bounds::remark(remark, &mut checks)),
             balance_nano_usd: self.balance_usd.map(Some).or_else(|| self.balance_unknown.then_some(None)),
             billing_key: self.no_billing_key.then_some(None),
             ..AccountChanges::default()

@@ -84,7 +84,7 @@ fn a_probe_that_ends_without_a_word_lets_the_next_try() {
 }
 
 #[test]
-fn a_probe_that_is_accepted_proves_a_lock_gone_but_not_an_upstream_error() {
+fn a_probe_that_is_accepted_proves_a_lock_gone_and_one_that_runs_on_an_upstream_error() {
     for (outcome, failures, proved) in
         [(LeaseOutcome::AccountLocked, 1, true), (LeaseOutcome::UpstreamError, 6, false)]
     {
@@ -96,6 +96,9 @@ fn a_probe_that_is_accepted_proves_a_lock_gone_but_not_an_upstream_error() {
         bench.pass(S);
         bench.batch(&[], |pool| pool.renew(&probe.lease_id, None)).expect("it lives");
         assert_eq!(bench.health(1) == Health::Healthy, proved, "{outcome}");
+        bench.pass(bench.settings.ramp_micros);
+        bench.batch(&[], |pool| pool.renew(&probe.lease_id, None)).expect("it lives");
+        assert_eq!(bench.health(1), Health::Healthy, "{outcome}: it has run long enough");
     }
 }
 

@@ -121,6 +121,21 @@ fn a_probe_that_fails_with_all_the_others_is_no_further_strike() {
 }
 
 #[test]
+fn one_task_that_fails_again_and_again_takes_no_account_out() {
+    // No other has a slot, so that every try lands here, while the others do well.
+    let mut bench = Bench::with([account(1, 5)]);
+    bench.peer(None, -1_000 * S);
+    for _ in 0..20 {
+        let ask = bench.ask("poison");
+        let lease = bench.select(&ask).unwrap();
+        bench.pass(S);
+        bench.report(&lease, UpstreamError);
+    }
+    assert_eq!(bench.health(1), Health::Healthy);
+    assert_eq!(bench.world.accounts[&1].error_cnt, 1);
+}
+
+#[test]
 fn an_input_that_fails_on_one_account_after_the_other_speaks_of_itself() {
     let mut bench = Bench::with((1..=8).map(|id| account(id, 5)));
     let mut blamed = Vec::new();

@@ -6,7 +6,7 @@ use sqlx::postgres::PgRow;
 use sqlx::{Decode, Postgres, Row, Type, ValueRef};
 
 use super::super::rows::StoredPoints;
-use super::super::{FinancialTransaction, PointsDetail, StoreError, StoredEntry, TaskRecord};
+use super::super::{FinancialTransaction, PointsDetail, StoreError, StoredEntry, TaskOwner, TaskRecord};
 use super::error::store_error;
 use super::time::Stamp;
 use crate::ledger::{
@@ -262,10 +262,20 @@ pub(super) fn points(row: &PgRow) -> Decoded<(i64, PointsDetail)> {
     Ok((row.get("user_seq")?, detail))
 }
 
-/// A task and whose it is.
-pub(super) fn owner(row: &PgRow) -> Decoded<(Text, i64)> {
+/// A task by its user and id.
+pub(super) fn task_key(row: &PgRow) -> Decoded<(i64, Text)> {
     let row = Columns::new(row, "reading ts_fal_tasks");
-    Ok((row.text("task_id")?, row.get("user_id")?))
+    Ok((row.get("user_id")?, row.text("task_id")?))
+}
+
+/// A task, whose it is, and the model it runs.
+pub(super) fn owner(row: &PgRow) -> Decoded<TaskOwner> {
+    let row = Columns::new(row, "reading ts_fal_tasks");
+    Ok(TaskOwner {
+        task_id: row.text("task_id")?,
+        user_id: row.get("user_id")?,
+        app_name: row.text("app_name")?,
+    })
 }
 
 /// The key of a row of either ledger.

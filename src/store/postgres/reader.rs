@@ -11,8 +11,8 @@ use sqlx::{PgPool, Postgres};
 use super::super::rows::Range;
 use super::super::{
     AccountRecord, AuditRecord, AuditSnapshot, EntryQuery, FinancialQuery, FinancialTransaction, LeaseRecord,
-    Page, PastBalance, PointsDetail, PointsQuery, PoolRows, Reader, StoreError, TaskQuery, TaskRecord,
-    UserCursor,
+    Page, PastBalance, PointsDetail, PointsQuery, PoolRows, Reader, StoreError, TaskOwner, TaskQuery,
+    TaskRecord, UserCursor,
 };
 use super::audit::PostgresSnapshot;
 use super::connect::Target;
@@ -150,10 +150,7 @@ impl Reader for PostgresReader {
         Box::pin(self.past(user_id, at))
     }
 
-    fn task_owners<'a>(
-        &'a self,
-        task_ids: &'a [Text],
-    ) -> BoxFuture<'a, Result<Vec<(Text, UserId)>, StoreError>> {
+    fn task_owners<'a>(&'a self, task_ids: &'a [Text]) -> BoxFuture<'a, Result<Vec<TaskOwner>, StoreError>> {
         let statement = sqlx::query(include_str!("sql/reader_task_owners.sql"))
             .bind(task_ids.iter().map(|task_id| &**task_id).bind_iter());
         Box::pin(self.read("reading the owners of tasks", statement, decode::owner))
@@ -268,10 +265,7 @@ impl Reader for PostgresReader {
 
     fn due_holds(&self, limit: u32) -> BoxFuture<'_, Result<Vec<(UserId, Text)>, StoreError>> {
         let statement = sqlx::query(include_str!("sql/reader_due_holds.sql")).bind(i64::from(limit));
-        Box::pin(async move {
-            let owners = self.read("looking for expired holds", statement, decode::owner).await?;
-            Ok(owners.into_iter().map(|(task_id, user_id)| (user_id, task_id)).collect())
-        })
+        Box::pin(async move { self.read("looking for expired holds", statement, decode::task_key).await })
     }
 
     fn stuck_tasks(

@@ -22,8 +22,8 @@ use crate::ledger::{Entry, EntryRange, Micros, Text, User, UserId};
 use crate::store::rows::Range;
 use crate::store::{
     AccountRecord, AuditRecord, AuditSnapshot, EntryQuery, FinancialQuery, FinancialTransaction, LeaseRecord,
-    Page, PastBalance, PointsDetail, PointsQuery, PoolRows, Reader, StoreError, TaskQuery, TaskRecord,
-    UserCursor,
+    Page, PastBalance, PointsDetail, PointsQuery, PoolRows, Reader, StoreError, TaskOwner, TaskQuery,
+    TaskRecord, UserCursor,
 };
 
 /// Reads through a pool of read-only connections.
@@ -175,10 +175,7 @@ impl Reader for PoolReader {
         self.past_balance(user_id, at).boxed()
     }
 
-    fn task_owners<'a>(
-        &'a self,
-        task_ids: &'a [Text],
-    ) -> BoxFuture<'a, Result<Vec<(Text, UserId)>, StoreError>> {
+    fn task_owners<'a>(&'a self, task_ids: &'a [Text]) -> BoxFuture<'a, Result<Vec<TaskOwner>, StoreError>> {
         async move {
             let ids = json::<&str>(task_ids.iter().map(AsRef::as_ref).collect())?;
             self.all("reading owners", sqlx::query(sql::TASK_OWNERS).bind(ids), owned_task).await
@@ -340,7 +337,7 @@ impl Reader for PoolReader {
     }
 }
 
-fn owned_task(row: &SqliteRow) -> Result<(Text, UserId), sqlx::Error> {
+fn owned_task(row: &SqliteRow) -> Result<TaskOwner, sqlx::Error> {
     let mut cells = Cells::of(row);
-    Ok((cells.text()?, cells.get()?))
+    Ok(TaskOwner { task_id: cells.text()?, user_id: cells.get()?, app_name: cells.text()? })
 }

@@ -9,8 +9,8 @@ use scrip::ledger::{Entry, EntryRange, HoldState, Micros, Purse, RequestRecord, 
 use scrip::store::rows::{Range, StoredPoints, Usage};
 use scrip::store::{
     AccountRecord, AuditRecord, AuditSnapshot, EntryQuery, FinancialQuery, FinancialTransaction, LeaseRecord,
-    Page, PastBalance, PointsDetail, PointsQuery, PoolRows, Reader, StoreError, StoredEntry, TaskQuery,
-    TaskRecord, UserCursor,
+    Page, PastBalance, PointsDetail, PointsQuery, PoolRows, Reader, StoreError, StoredEntry, TaskOwner,
+    TaskQuery, TaskRecord, UserCursor,
 };
 
 use super::keypool_world::World as PoolWorld;
@@ -194,10 +194,15 @@ impl Reader for ModelReader {
         self.answer(move |world| past(world, user_id, at))
     }
 
-    fn task_owners<'a>(&'a self, task_ids: &'a [Text]) -> Answer<'a, Vec<(Text, UserId)>> {
+    fn task_owners<'a>(&'a self, task_ids: &'a [Text]) -> Answer<'a, Vec<TaskOwner>> {
         self.answer(|world| {
             let rows = world.tasks().iter().filter(|(task_id, _)| task_ids.contains(task_id));
-            rows.map(|(task_id, row)| (Text::clone(task_id), row.task.user_id)).collect()
+            let owner = |row: &TaskRow| TaskOwner {
+                task_id: Text::clone(&row.task.task_id),
+                user_id: row.task.user_id,
+                app_name: Text::clone(&row.task.app_name),
+            };
+            rows.map(|(_, row)| owner(row)).collect()
         })
     }
 

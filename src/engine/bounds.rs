@@ -1,13 +1,13 @@
 //! Bounds of an account's fields, held for whoever sets them: callers of the API and operators at the command line.
 
-use super::AllowList;
-use crate::ledger::Text;
+use crate::keypool::AllowList;
 use crate::ledger::limits::{Checks, ID_CHARS, NAME_CHARS};
+use crate::ledger::{Rejection, Text};
 
 /// Jobs at once where nothing is told: where fal's own limit starts.
-pub const DEFAULT_CONCURRENCY: i32 = 2;
+pub(crate) const DEFAULT_CONCURRENCY: i32 = 2;
 /// All of its share by limit.
-pub const DEFAULT_WEIGHT: i32 = 100;
+pub(crate) const DEFAULT_WEIGHT: i32 = 100;
 
 /// fal's own limit grows from 2 to 40.
 const MAX_CONCURRENCY: i32 = 10_000;
@@ -15,6 +15,14 @@ const MAX_PRIORITY: i32 = 1_000_000;
 const MAX_WEIGHT: i32 = 10_000;
 const MAX_APPS: usize = 100;
 const REMARK_CHARS: usize = 1_000;
+
+impl Checks<'_> {
+    /// Ends the checks so far, if anything was wrong.
+    pub(crate) fn take(&mut self) -> Result<(), Rejection> {
+        let so_far = std::mem::replace(self, Checks::new(self.limits));
+        so_far.finish().map_err(Rejection::InvalidField)
+    }
+}
 
 /// A name for people: 1 to 100 characters.
 pub(crate) fn name(name: String, checks: &mut Checks<'_>) -> Text {
