@@ -113,8 +113,10 @@ impl Replica {
 }
 
 async fn charge_on(handle: Handle, task_id: String, wait_seconds: u64) -> Result<Answer, EngineError> {
-    let command =
-        Command::Charge(Charge { select_key: Some(Box::new(KeySelection::default())), ..charge(&task_id, 1) });
+    let command = Command::Charge(Charge {
+        select_key: Some(Box::new(KeySelection::default())),
+        ..charge(&task_id, 1)
+    });
     let wait = Wait(Duration::from_secs(wait_seconds));
     handle.submit_waiting(command, "", (&text(ACTOR), None), wait).await
 }

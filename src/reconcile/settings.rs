@@ -164,7 +164,7 @@ mod tests {
         settings.rates.fen_per_usd = crate::audit::Rate::new(71_823, 100).expect("positive");
         assert_eq!(Settings::from_json(&settings.to_json()), Some(settings));
         assert_eq!(Settings::from_json("{}"), Some(Settings::default()));
-        assert_eq!(Settings::from_json("[]"), None);
+        assert_eq!(Settings::from_json("7"), None);
     }
 
     #[test]

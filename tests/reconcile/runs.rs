@@ -77,7 +77,7 @@ async fn a_process_that_fell_silent_loses_the_work_and_another_one_takes_it_up()
     assert!(store.hold("reconcile", silent, 30_000_000).await.unwrap());
     let reconciler = world.reconciler();
     let run = reconciler.handle().start(&day(), &Text::from("test")).await.unwrap().run;
-    // It has looked for work several times since then.
+    // Whoever looks for work meanwhile finds it taken.
     for _ in 0..3 {
         assert!(
             !store.hold("reconcile", Uuid::from_u128(2), 1).await.unwrap(),
