@@ -1,8 +1,7 @@
 //! ReconciliationService through the real server: runs begun, watched and read, and what is refused.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use prost_types::Timestamp;
+use scrip::clock::{Clock, System};
 use scrip::fal::fake::{Event, FakeFal, Fault, Route, Workspace};
 use scrip::pb;
 use scrip::pb::reconciliation_service_client::ReconciliationServiceClient;
@@ -120,8 +119,7 @@ impl Billed {
 }
 
 fn now_micros() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-    i64::try_from(since.as_micros()).unwrap()
+    System.now().0
 }
 
 /// So many seconds ago, by this machine's clock, which is the database's as well.
