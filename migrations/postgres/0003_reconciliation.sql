@@ -117,3 +117,8 @@ ALTER TABLE scrip_audit_log
     DROP CONSTRAINT scrip_audit_log_subject_kind_check,
     ADD CONSTRAINT scrip_audit_log_subject_kind_check
         CHECK (subject_kind IN ('account', 'workspace', 'lease', 'reconciliation'));
+
+-- A run reads the tasks and entries of its period and not those of all years. Both moments only grow, so that a charge
+-- adds to the end of either index.
+CREATE INDEX ts_fal_tasks_created ON ts_fal_tasks (created_at); -- the tasks of a period
+CREATE INDEX ts_financial_transactions_time ON ts_financial_transactions ("time"); -- the entries of a period

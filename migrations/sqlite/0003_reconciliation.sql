@@ -110,3 +110,8 @@ CREATE TABLE scrip_leader_leases (
     holder     BLOB NOT NULL CHECK (length(holder) = 16), -- of the process
     expires_at TEXT NOT NULL CHECK (length(expires_at) = 26) -- by the clock that judges batches
 ) STRICT, WITHOUT ROWID;
+
+-- A run reads the tasks and entries of its period and not those of all years. Both moments only grow, so that a charge
+-- adds to the end of either index.
+CREATE INDEX ts_fal_tasks_created ON ts_fal_tasks (created_at); -- the tasks of a period
+CREATE INDEX ts_financial_transactions_time ON ts_financial_transactions ("time"); -- the entries of a period
