@@ -1,7 +1,7 @@
 -- Reconciliation: runs, the evidence they fetched, what they found, and which process works at it.
 --
--- Upstream events are kept once, whoever fetched them; everything else belongs to one run. Texts that runs read in order
--- are in the order of their bytes, whatever the database's language.
+-- Upstream events are kept once, whoever fetched them; everything else belongs to one run. Texts that runs read in
+-- order are in the order of their bytes, whatever the database's language.
 INSERT INTO scrip_schema (version, oldest_binary) VALUES (3, '0.1.0');
 
 -- Runs. One that is over no longer changes.
@@ -34,7 +34,7 @@ CREATE TABLE scrip_reconciliations (
 );
 CREATE UNIQUE INDEX scrip_reconciliations_request ON scrip_reconciliations (request_id)
     WHERE request_id IS NOT NULL;                        -- the run that a repeated call began
-CREATE INDEX scrip_reconciliations_running ON scrip_reconciliations (id) WHERE state = 'running'; -- to be taken up again
+CREATE INDEX scrip_reconciliations_running ON scrip_reconciliations (id) WHERE state = 'running'; -- taken up again
 
 -- How far each source of each account has been fetched: a run that is taken up again goes on from here.
 CREATE TABLE scrip_reconciliation_fetches (

@@ -33,7 +33,7 @@ CREATE TABLE scrip_reconciliations (
 ) STRICT;
 CREATE UNIQUE INDEX scrip_reconciliations_request ON scrip_reconciliations (request_id)
     WHERE request_id IS NOT NULL;                        -- the run that a repeated call began
-CREATE INDEX scrip_reconciliations_running ON scrip_reconciliations (id) WHERE state = 'running'; -- to be taken up again
+CREATE INDEX scrip_reconciliations_running ON scrip_reconciliations (id) WHERE state = 'running'; -- taken up again
 
 -- How far each source of each account has been fetched: a run that is taken up again goes on from here.
 CREATE TABLE scrip_reconciliation_fetches (
