@@ -246,7 +246,7 @@ pub struct ReportRow {
 pub struct Applied {
     /// The number of the last planned cost looked at.
     pub after: i64,
-    /// How many were looked at: the limit or fewer, for a chunk is bounded; 0 where there are no more.
+    /// How many were looked at: fewer than the limit where there are no more.
     pub seen: u32,
     /// Written now: the others had the cost already, or another one than the plan knew.
     pub written: u32,
@@ -318,9 +318,10 @@ pub trait ReconcileStore: Send + Sync + 'static {
         costs: &'a [audit::CostChange],
     ) -> BoxFuture<'a, Result<(), StoreError>>;
 
-    /// Writes the next planned costs after `after` to their tasks, at most `limit`: where a task still has the cost the
-    /// plan started from, its billed cost alone changes. Of a chunk that wrote any, the audit log has a line and the run
-    /// the count. One that was written before is not written again.
+    /// Writes the next planned costs after `after` to their tasks, at most `limit` (1 to 2,000): where a task still has
+    /// the cost the plan started from, its billed cost alone changes. Of a chunk that wrote any, the audit log has a line
+    /// and the run the count. One that was written before is not written again. On PostgreSQL the users of the chunk are
+    /// locked as a batch locks its own: their charges wait for it.
     fn apply_costs(&self, run_id: i64, after: i64, limit: u32) -> BoxFuture<'_, Result<Applied, StoreError>>;
 
     /// Findings, gravest first.
