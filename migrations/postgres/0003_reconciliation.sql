@@ -1,7 +1,7 @@
 -- Reconciliation: runs, the evidence they fetched, what they found, and which process works at it.
 --
--- Upstream events are kept once, whoever fetched them; everything else belongs to one run. Texts that runs read in order
--- are in the order of their bytes, whatever the database's language.
+-- Upstream events are kept once, whoever fetched them; everything else belongs to one run. Texts that runs read in
+-- order are in the order of their bytes, whatever the database's language.
 INSERT INTO scrip_schema (version, oldest_binary) VALUES (3, '0.1.0');
 
 -- Runs. One that is over no longer changes.
@@ -34,7 +34,7 @@ CREATE TABLE scrip_reconciliations (
 );
 CREATE UNIQUE INDEX scrip_reconciliations_request ON scrip_reconciliations (request_id)
     WHERE request_id IS NOT NULL;                        -- the run that a repeated call began
-CREATE INDEX scrip_reconciliations_running ON scrip_reconciliations (id) WHERE state = 'running'; -- to be taken up again
+CREATE INDEX scrip_reconciliations_running ON scrip_reconciliations (id) WHERE state = 'running'; -- taken up again
 
 -- How far each source of each account has been fetched: a run that is taken up again goes on from here.
 CREATE TABLE scrip_reconciliation_fetches (
@@ -117,3 +117,8 @@ ALTER TABLE scrip_audit_log
     DROP CONSTRAINT scrip_audit_log_subject_kind_check,
     ADD CONSTRAINT scrip_audit_log_subject_kind_check
         CHECK (subject_kind IN ('account', 'workspace', 'lease', 'reconciliation'));
+
+-- A run reads the tasks and entries of its period and not those of all years. Both moments only grow, so that a charge
+-- adds to the end of either index.
+CREATE INDEX ts_fal_tasks_created ON ts_fal_tasks (created_at); -- the tasks of a period
+CREATE INDEX ts_financial_transactions_time ON ts_financial_transactions ("time"); -- the entries of a period

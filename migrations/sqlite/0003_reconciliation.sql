@@ -33,7 +33,7 @@ CREATE TABLE scrip_reconciliations (
 ) STRICT;
 CREATE UNIQUE INDEX scrip_reconciliations_request ON scrip_reconciliations (request_id)
     WHERE request_id IS NOT NULL;                        -- the run that a repeated call began
-CREATE INDEX scrip_reconciliations_running ON scrip_reconciliations (id) WHERE state = 'running'; -- to be taken up again
+CREATE INDEX scrip_reconciliations_running ON scrip_reconciliations (id) WHERE state = 'running'; -- taken up again
 
 -- How far each source of each account has been fetched: a run that is taken up again goes on from here.
 CREATE TABLE scrip_reconciliation_fetches (
@@ -110,3 +110,8 @@ CREATE TABLE scrip_leader_leases (
     holder     BLOB NOT NULL CHECK (length(holder) = 16), -- of the process
     expires_at TEXT NOT NULL CHECK (length(expires_at) = 26) -- by the clock that judges batches
 ) STRICT, WITHOUT ROWID;
+
+-- A run reads the tasks and entries of its period and not those of all years. Both moments only grow, so that a charge
+-- adds to the end of either index.
+CREATE INDEX ts_fal_tasks_created ON ts_fal_tasks (created_at); -- the tasks of a period
+CREATE INDEX ts_financial_transactions_time ON ts_financial_transactions ("time"); -- the entries of a period

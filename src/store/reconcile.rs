@@ -14,8 +14,9 @@
 //! A write that failed may be repeated as it is, whether or not it was written after all: each finds what is there. Only
 //! a run begun without a `request_id` would be begun twice.
 
+mod places;
+
 use futures::future::BoxFuture;
-use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::StoreError;
@@ -23,6 +24,8 @@ use crate::audit;
 use crate::keypool::AccountId;
 use crate::ledger::fingerprint::{Field, Fingerprint};
 use crate::ledger::{Micros, Text, UserId};
+
+pub(in crate::store) use places::{CHUNK, digest, rank};
 
 /// A run to be begun.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -243,59 +246,10 @@ pub struct ReportRow {
 pub struct Applied {
     /// The number of the last planned cost looked at.
     pub after: i64,
-    /// How many were looked at: the limit or fewer, for a chunk is bounded; 0 where there are no more.
+    /// How many were looked at: fewer than the limit where there are no more.
     pub seen: u32,
     /// Written now: the others had the cost already, or another one than the plan knew.
     pub written: u32,
-}
-
-/// How many rows one commit writes at most: charges wait for no more than that.
-pub(super) const CHUNK: usize = 2_000;
-
-/// The first bytes of the SHA-256 of an event as fal wrote it: with its workspace, moment and request, what it is.
-pub(super) fn digest(raw: &str) -> [u8; 16] {
-    let digest = Sha256::digest(raw.as_bytes());
-    std::array::from_fn(|at| digest[at])
-}
-
-/// The severity's place in the order of findings.
-pub(super) const fn rank(severity: audit::Severity) -> i16 {
-    match severity {
-        audit::Severity::High => 1,
-        audit::Severity::Medium => 2,
-        audit::Severity::Low => 3,
-    }
-}
-
-/// A part of the order of findings: those of one rank after a place and no further than a rule.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Stretch<'a> {
-    pub(super) rank: i16,
-    pub(super) after: (&'a str, i64),
-    pub(super) last_rule: &'a str,
-}
-
-impl FindingQuery {
-    /// The parts of the order in which a page may find its rows; a severity or rule that is none has none.
-    pub(super) fn stretches<'a>(&'a self, after: Option<(i16, &'a str, i64)>) -> Vec<Stretch<'a>> {
-        /// Behind every rule.
-        const LAST: &str = "~";
-        let severity = match self.severity.as_deref().map(audit::Severity::parse) {
-            Some(None) => return Vec::new(),
-            Some(Some(severity)) => Some(rank(severity)),
-            None => None,
-        };
-        let (from, rule, number) = after.unwrap_or((0, "", i64::MIN));
-        let ranks = (1..=3).filter(|rank| *rank >= from && severity.is_none_or(|only| only == *rank));
-        let wanted = self.rule.as_deref();
-        ranks
-            .map(|rank| {
-                let start = if rank == from { (rule, number) } else { ("", i64::MIN) };
-                let first = wanted.map_or(("", i64::MIN), |rule| (rule, i64::MIN));
-                Stretch { rank, after: start.max(first), last_rule: wanted.unwrap_or(LAST) }
-            })
-            .collect()
-    }
 }
 
 /// Runs and what belongs to them. Writes queue behind the batches of the engine, in bounded chunks.
@@ -364,9 +318,10 @@ pub trait ReconcileStore: Send + Sync + 'static {
         costs: &'a [audit::CostChange],
     ) -> BoxFuture<'a, Result<(), StoreError>>;
 
-    /// Writes the next planned costs after `after` to their tasks, at most `limit`: where a task still has the cost the
-    /// plan started from, its billed cost alone changes. Of a chunk that wrote any, the audit log has a line and the run
-    /// the count. One that was written before is not written again.
+    /// Writes the next planned costs after `after` to their tasks, at most `limit` (1 to 2,000): where a task still has
+    /// the cost the plan started from, its billed cost alone changes. Of a chunk that wrote any, the audit log has a line
+    /// and the run the count. One that was written before is not written again. On PostgreSQL the users of the chunk are
+    /// locked as a batch locks its own: their charges wait for it.
     fn apply_costs(&self, run_id: i64, after: i64, limit: u32) -> BoxFuture<'_, Result<Applied, StoreError>>;
 
     /// Findings, gravest first.

@@ -3,6 +3,7 @@
 
 use scrip::ledger::Micros;
 use scrip::store::reconcile::{EventRow, Extent};
+use sqlx::AssertSqlSafe;
 use tokio::time::Instant;
 
 use crate::bench::{Bench, DAY, Raw, START, event, extent, fetch};
@@ -49,12 +50,7 @@ async fn fill(bench: &mut Bench) {
     let (fingerprint, hash) = (bench.bytes(&"07".repeat(40)), bench.bytes(&"07".repeat(32)));
     let params = format!(r#"{{"prompt": "{}"}}"#, "a cat in a hat ".repeat(20));
     let (user, seq) = ("(n + 1000) % 100000 + 1", "(n + 1000) / 100000 + 1");
-    let insert = if bench.is_sqlite() { ["INSERT INTO ", ""] } else { ["", "INSERT INTO "] };
-    // SQLite has the numbers before the INSERT or after it, PostgreSQL before.
-    let statement = |into: &str, select: &str| match insert {
-        ["", _] => format!("{numbers} INSERT INTO {into} {select}"),
-        _ => format!("{numbers} INSERT INTO {into} {select}"),
-    };
+    let statement = |into: &str, select: &str| format!("{numbers} INSERT INTO {into} {select}");
     for sql in [
         statement(
             "ts_fal_tasks (user_id, task_id, online_task_id, app_name, api_key, status, money, charged_points,
@@ -81,11 +77,8 @@ async fn fill(bench: &mut Bench) {
             ),
         ),
     ] {
-        let started = Instant::now();
         bench.execute(&sql).await;
-        println!("filled {} in {:.1?}", sql.split_whitespace().skip_while(|word| *word != "INTO").nth(1).unwrap_or(""), started.elapsed());
     }
-    let _ = insert;
     bench.execute("ANALYZE").await;
 }
 
@@ -175,10 +168,32 @@ async fn measured(mut bench: Bench) {
     bench.close().await;
 }
 
-/// What the planner of PostgreSQL does with the two that matter.
+/// How PostgreSQL reads the two streams that matter.
 async fn plans(bench: &mut Bench) {
     let Raw::Postgres(raw) = &mut bench.raw else { return };
-    let _ = raw;
+    for setting in ["SET work_mem = '32MB'", "SET jit = off", "SET plan_cache_mode = force_custom_plan"] {
+        sqlx::query(setting).execute(&mut *raw).await.unwrap();
+    }
+    let moment = |micros| crate::bench::text_of(micros);
+    let (start, end, events_end) = (moment(START), moment(START + MONTH), moment(START + MONTH + DAY));
+    let tasks = [start.as_str(), &end, &start, "{w1}", &events_end, "1"];
+    let users = [start.as_str(), &end, &start];
+    let texts = [
+        (include_str!("../../src/store/postgres/reconcile/sql/declare_tasks.sql"), &tasks[..]),
+        (include_str!("../../src/store/postgres/reconcile/sql/declare_user_tasks.sql"), &users[..]),
+    ];
+    for (text, values) in texts {
+        let (_, select) = text.split_once("CURSOR FOR").unwrap();
+        let mut select = select.to_owned();
+        for (number, value) in (1..).zip(values) {
+            select = select.replace(&format!("${number}"), &format!("'{value}'"));
+        }
+        let plan =
+            sqlx::query_scalar::<_, String>(AssertSqlSafe(format!("EXPLAIN (ANALYZE, TIMING OFF) {select}")));
+        for line in plan.fetch_all(&mut *raw).await.unwrap() {
+            println!("{line}");
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

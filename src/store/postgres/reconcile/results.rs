@@ -13,21 +13,20 @@ use crate::ledger::Text;
 use crate::store::StoreError;
 use crate::store::reconcile::{Applied, CHUNK, FindingQuery, FindingRow, ReportRow, rank};
 
-/// How many costs are written at once: for as long, their users' charges wait.
-const COSTS: u32 = 500;
+/// A chunk, as statements count.
+const LIMIT: u32 = CHUNK as u32;
 
 impl PostgresReconcile {
     pub(super) async fn forget(&self, run_id: i64) -> Result<(), StoreError> {
         const WHAT: &str = "forgetting what a run found";
-        const LIMIT: i64 = CHUNK as i64;
         for text in [
             include_str!("sql/clear_findings.sql"),
             include_str!("sql/clear_rows.sql"),
             include_str!("sql/clear_costs.sql"),
         ] {
             loop {
-                let statement = sqlx::query(text).bind(run_id).bind(LIMIT);
-                if self.desk().await?.execute(WHAT, statement).await? < LIMIT.unsigned_abs() {
+                let statement = sqlx::query(text).bind(run_id).bind(i64::from(LIMIT));
+                if self.desk().await?.execute(WHAT, statement).await? < u64::from(LIMIT) {
                     break;
                 }
             }
@@ -103,7 +102,7 @@ impl PostgresReconcile {
         limit: u32,
     ) -> Result<Applied, StoreError> {
         let mut desk = self.desk().await?;
-        let done = apply(&mut desk.connection, desk.limit, run_id, after, limit.min(COSTS)).await;
+        let done = apply(&mut desk.connection, desk.limit, run_id, after, limit.min(LIMIT)).await;
         desk.end("writing billed costs", done).await
     }
 

@@ -31,6 +31,9 @@ const WHAT: &str = "reading the evidence";
 /// How far clocks may have been set back between a task and its entries.
 const DAY: i64 = 86_400_000_000;
 
+/// A quarter of an hour in microseconds.
+const QUARTER: i64 = 900_000_000;
+
 /// Pages of 4 KiB that sorts keep in memory before they go to disk, and that are kept of the sorted tables.
 const CACHE_KIB: &str = "-16384";
 
@@ -267,13 +270,14 @@ fn task(row: &SqliteRow) -> Result<(i64, audit::Task), sqlx::Error> {
     Ok((position, task))
 }
 
-/// The attempts that a statement gathered as JSON pairs, and the row's own request where none of them names it.
+/// The attempts that a statement gathered as JSON, and the row's own request where none of them names it.
 fn gathered(json: &str, online_id: &Text, key_id: &Text) -> Result<Vec<audit::Attempt>, sqlx::Error> {
-    let pairs: Vec<(String, String)> =
+    let mut rows: Vec<(i64, String, String)> =
         serde_json::from_str(json).map_err(|_| unreadable("an array of attempts", json))?;
-    let mut attempts: Vec<audit::Attempt> = pairs
+    rows.sort_by_key(|(attempt, ..)| *attempt);
+    let mut attempts: Vec<audit::Attempt> = rows
         .into_iter()
-        .map(|(online_id, key_id)| audit::Attempt { online_id: online_id.into(), key_id: key_id.into() })
+        .map(|(_, online_id, key_id)| audit::Attempt { online_id: online_id.into(), key_id: key_id.into() })
         .collect();
     if !online_id.is_empty() && !attempts.iter().any(|attempt| attempt.online_id == *online_id) {
         attempts.push(audit::Attempt { online_id: Text::clone(online_id), key_id: Text::clone(key_id) });
@@ -305,7 +309,7 @@ fn quarter(row: &SqliteRow) -> Result<(i64, Quarter), sqlx::Error> {
     let position = cells.get()?;
     let quarter = Quarter {
         user_id: cells.get()?,
-        start: cells.time()?,
+        start: Micros(cells.get::<i64>()?.saturating_mul(QUARTER)),
         consumed: cells.get()?,
         refunded: cells.get()?,
         credited: cells.get()?,

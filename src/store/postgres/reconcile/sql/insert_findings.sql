@@ -1,4 +1,5 @@
--- Findings of a run; those that an earlier try wrote are passed over.
+-- Findings of a run; those that an earlier try wrote are passed over. A look-up a row, not a join:
+-- what is planned while the table is empty must not read it whole when it is full.
 INSERT INTO scrip_findings
     (run_id, severity_rank, rule, number, account_id, workspace, user_id, task_id, online_task_id, app_name, evidence)
 SELECT
@@ -8,7 +9,7 @@ FROM unnest(
     $2::smallint[], $3::text[], $4::bigint[], $5::bigint[], $6::text[], $7::bigint[], $8::text[], $9::text[],
     $10::text[], $11::text[]
 ) AS v (severity_rank, rule, number, account_id, workspace, user_id, task_id, online_task_id, app_name, evidence)
-WHERE NOT EXISTS (
-    SELECT 1 FROM scrip_findings AS f
+WHERE (
+    SELECT true FROM scrip_findings AS f
     WHERE f.run_id = $1::bigint AND f.severity_rank = v.severity_rank AND f.rule = v.rule AND f.number = v.number
-)
+) IS NULL

@@ -12,5 +12,5 @@ CREATE TABLE temp.run_tasks (
 );
 CREATE TABLE temp.run_user_tasks (user_id INTEGER PRIMARY KEY, points_consumed INTEGER, cash_consumed INTEGER);
 CREATE TABLE temp.run_quarters (
-    n INTEGER PRIMARY KEY, user_id INTEGER, starts_at TEXT, consumed INTEGER, refunded INTEGER, credited INTEGER
+    n INTEGER PRIMARY KEY, user_id INTEGER, quarter INTEGER, consumed INTEGER, refunded INTEGER, credited INTEGER
 );
