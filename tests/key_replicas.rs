@@ -1,17 +1,21 @@
-//! Three servers on one PostgreSQL, under load: whatever they do at once, no workspace ever has more leases than its
-//! limit, and the fences of a task rise. Checked afterwards from the table of leases, by sweep-line.
+//! Keys under load: three servers on one PostgreSQL, and servers that are killed. Whatever they do at once, no workspace
+//! ever has more leases than its limit, the fences of a task rise (checked afterwards from the table of leases, by
+//! sweep-line), and no slot leaks.
 
 #![allow(clippy::unwrap_used)]
 
 mod support;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use scrip::pb;
 use sqlx::Row;
 use support::client::{KEK, Scrip, charge, reason, verify};
-use support::postgres;
 use support::server::Launch;
+use support::{eventually, postgres};
 use tokio::task::JoinSet;
 use tonic::Code;
 
@@ -157,4 +161,88 @@ async fn three_servers_on_one_database_never_exceed_a_workspaces_limit() {
     assert!(busiest.values().any(|most| *most > 1), "the load was one: {busiest:?}");
     let (code, output) = verify(&url).await;
     assert_eq!(code, Some(0), "{output}");
+}
+
+/// Does a call again until it is answered: the server may be killed under it.
+macro_rules! stubborn {
+    ($client:expr, $call:ident, $request:expr) => {
+        loop {
+            match $client.$call($request.clone()).await {
+                Ok(answer) => break answer.into_inner(),
+                Err(status) => {
+                    let is_worth_it = matches!(
+                        status.code(),
+                        Code::Unavailable | Code::Unknown | Code::Cancelled | Code::ResourceExhausted
+                    );
+                    assert!(is_worth_it, "{status:?}");
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+            }
+        }
+    };
+}
+
+/// A runner that leases and gives back, again and again, whatever happens to the server.
+async fn run_through_kills(caller: usize, mut scrip: Clients, stop: Arc<AtomicBool>, done: Arc<AtomicUsize>) {
+    for n in 0.. {
+        if stop.load(Ordering::Relaxed) {
+            return;
+        }
+        let task_id = format!("c{caller}-{n}");
+        let selection = pb::KeySelection { runner_id: format!("runner {caller}"), ..Default::default() };
+        let request = pb::ChargeRequest { select_key: Some(selection), ..charge(7, &task_id, 1) };
+        let lease = stubborn!(scrip.billing, charge, request).lease.unwrap();
+        assert_eq!(lease.api_key, "key-0:secret");
+        let release =
+            pb::ReleaseKeyRequest { lease_id: lease.lease_id, http_status: 200, ..Default::default() };
+        stubborn!(scrip.keys, release_key, release);
+        done.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+async fn no_slot_leaks_when_the_server_is_killed(launch: impl Fn() -> Launch, url: String) {
+    let mut scrip = Scrip::on(launch(), url.clone(), None).await;
+    scrip.with_points(7, 1_000_000).await;
+    account(&mut scrip, 0, 3).await;
+    let (stop, done) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+    let channel = scrip.server.lazy_channel();
+    let clients = Clients {
+        billing: pb::billing_service_client::BillingServiceClient::new(channel.clone()),
+        tasks: pb::task_service_client::TaskServiceClient::new(channel.clone()),
+        keys: pb::key_service_client::KeyServiceClient::new(channel),
+    };
+    let mut callers = JoinSet::new();
+    for caller in 0..6 {
+        callers.spawn(run_through_kills(caller, clients.clone(), Arc::clone(&stop), Arc::clone(&done)));
+    }
+    let addr = scrip.server.addr();
+    for _ in 0..4 {
+        let before = done.load(Ordering::Relaxed);
+        eventually("leases come and go", || async { done.load(Ordering::Relaxed) > before + 25 }).await;
+        scrip.server.kill9().await;
+        scrip = Scrip::on(launch().listen(addr), url.clone(), None).await;
+    }
+    stop.store(true, Ordering::Relaxed);
+    callers.join_all().await;
+    let list = pb::ListAccountsRequest::default();
+    let accounts = scrip.keys.list_accounts(list).await.unwrap().into_inner().accounts;
+    assert_eq!(accounts[0].in_flight, 0, "every slot came back");
+    let charged = 1_000_000 - scrip.balance(7).await.total;
+    assert_eq!(charged, accounts[0].use_cnt, "each charge has its lease, each lease its charge");
+    let (code, output) = verify(&url).await;
+    assert_eq!(code, Some(0), "{output}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_slot_leaks_when_the_server_is_killed_on_sqlite() {
+    let directory = tempfile::tempdir().unwrap();
+    let url = format!("sqlite://{}", directory.path().join("scrip.db").display());
+    no_slot_leaks_when_the_server_is_killed(|| Launch::new(&url), url.clone()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_slot_leaks_when_the_server_is_killed_on_postgres() {
+    let Some(cluster) = postgres::shared() else { return };
+    let url = cluster.fresh_database().await;
+    no_slot_leaks_when_the_server_is_killed(|| Launch::new(&url).env("SCRIP_KEK", KEK), url.clone()).await;
 }

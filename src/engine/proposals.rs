@@ -19,6 +19,8 @@ use crate::store::{PoolRows, Reader};
 
 /// How old a view may be that proposes: domain.md's bound.
 const MAX_AGE: Duration = Duration::from_secs(1);
+/// How long a batch waits for a view: others in it want no key.
+const PATIENCE: Duration = Duration::from_secs(1);
 /// A view is read anew before it must be, so that no batch waits for it while keys are asked for.
 const FRESH: Duration = Duration::from_millis(500);
 
@@ -63,10 +65,11 @@ impl Proposals {
     /// Makes sure that the view is young enough to propose.
     ///
     /// # Errors
-    /// If the pool cannot be read.
+    /// If the pool cannot be read, or not in time.
     pub(super) async fn freshen(&self) -> Result<(), EngineError> {
         self.cached().asked = Some(Instant::now());
-        self.refresh_if_older(MAX_AGE).await
+        let read = tokio::time::timeout(PATIENCE, self.refresh_if_older(MAX_AGE)).await;
+        read.unwrap_or(Err(EngineError::StoreUnavailable))
     }
 
     /// Reads the pool anew before it must be, as long as somebody asks for keys.

@@ -14,7 +14,7 @@ use crate::pb::batch_charge_result::Result as ItemResult;
 use crate::pb::{BatchChargeRequest, BatchChargeResult, ChargeRequest};
 
 /// How long a caller waits after an error: what refuses at once must not be asked in a spin.
-const AFTER_ERROR: Duration = Duration::from_millis(10);
+pub(super) const AFTER_ERROR: Duration = Duration::from_millis(10);
 /// How long charges without an answer are repeated.
 const RESOLVE_FOR: Duration = Duration::from_secs(60);
 
@@ -33,6 +33,11 @@ impl Plan {
         self.first_user..self.first_user.saturating_add(self.users)
     }
 
+    /// A task of a caller that costs nothing: for keys.
+    pub(super) fn free_task(&self, caller: u32) -> ChargeRequest {
+        ChargeRequest { amount: 0, ..self.charge(caller, 0) }
+    }
+
     /// The `number`th charge of a caller. Callers start apart, so that few users are not all charged in step.
     fn charge(&self, caller: u32, number: u64) -> ChargeRequest {
         let turn = i64::try_from(number % (1 << 40)).unwrap_or_default() + i64::from(caller);
@@ -49,7 +54,7 @@ impl Plan {
 /// What came of it.
 #[derive(Debug, Default)]
 pub(super) struct Load {
-    /// Charges acknowledged.
+    /// Charges acknowledged; of keys, pairs of a lease and its release.
     pub(super) charged: u64,
     /// Points acknowledged, by user.
     pub(super) points: BTreeMap<i64, i64>,
@@ -69,11 +74,11 @@ impl Load {
         *self.points.entry(charge.user_id).or_default() += charge.amount;
     }
 
-    fn error(&mut self, reason: String) {
+    pub(super) fn error(&mut self, reason: String) {
         *self.errors.entry(reason).or_default() += 1;
     }
 
-    fn merge(&mut self, other: Load) {
+    pub(super) fn merge(&mut self, other: Load) {
         self.charged += other.charged;
         for (user_id, points) in other.points {
             *self.points.entry(user_id).or_default() += points;

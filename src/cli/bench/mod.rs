@@ -2,8 +2,10 @@
 //!
 //! Phases: connect; credit every user; charge from many callers at once until the time is up ([`load`]); repeat each
 //! charge whose answer was lost until it is known; then compare every balance with the charges that were acknowledged
-//! ([`sum`]). A fast service that loses one point fails here.
+//! ([`sum`]). A fast service that loses one point fails here. With `--accounts` the callers lease keys instead ([`keys`]),
+//! and every slot must come back.
 
+mod keys;
 mod load;
 mod report;
 mod sum;
@@ -36,7 +38,8 @@ const MAX_ANSWER_BYTES: usize = 64 << 20;
     after_help = "Exit codes: 0 every point accounted for · 1 not so, or nothing was charged · 2 could not run.\n\n\
     Examples:\n  \
     scrip bench --users 1 --in-flight 64 --seconds 30\n  \
-    scrip bench --users 1000 --in-flight 8 --batch 1000"
+    scrip bench --users 1000 --in-flight 8 --batch 1000\n  \
+    scrip bench --accounts 100 --in-flight 256"
 )]
 pub(super) struct BenchArgs {
     #[command(flatten)]
@@ -65,15 +68,24 @@ pub(super) struct BenchArgs {
     /// So many charges a call, by BatchCharge
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     batch: Option<u32>,
+
+    /// Lease keys of so many accounts and give them back, in place of charges; the server needs a key-encryption key
+    #[arg(long, value_name = "N", conflicts_with_all = ["batch", "unary"], value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    accounts: Option<u32>,
 }
 
 type Client = BillingServiceClient<Channel>;
 
 pub(super) async fn run(args: BenchArgs, out: &mut Out) -> Result<ExitCode, Failure> {
-    let clients = connect(&args).await?;
+    let channels = connect(&args).await?;
     let plan = Arc::new(plan(&args));
+    let client = |channel: &Channel| Client::new(channel.clone()).max_decoding_message_size(MAX_ANSWER_BYTES);
+    let clients: Vec<Client> = channels.iter().map(client).collect();
     out.line(format!("crediting {} users at {}", args.users, args.remote.address()))?;
     let before = sum::credit(&clients, &plan).await?;
+    if let Some(accounts) = args.accounts {
+        return lease(&args, &channels, &plan, accounts, out).await;
+    }
     let calls = match plan.batch {
         None => "unary charges".to_owned(),
         Some(items) => format!("batches of {items}"),
@@ -85,6 +97,28 @@ pub(super) async fn run(args: BenchArgs, out: &mut Out) -> Result<ExitCode, Fail
     let sum = sum::check(&clients, &plan, &before, &load).await?;
     report::print(out, &load, &sum)?;
     let is_good = sum.is_exact() && load.charged > 0;
+    Ok(if is_good { ExitCode::SUCCESS } else { ExitCode::from(FINDINGS) })
+}
+
+/// Keys in place of charges: what was leased must have come back.
+async fn lease(
+    args: &BenchArgs,
+    channels: &[Channel],
+    plan: &Plan,
+    accounts: u32,
+    out: &mut Out,
+) -> Result<ExitCode, Failure> {
+    let Some(first) = channels.first() else { return Ok(ExitCode::from(FINDINGS)) };
+    let added = keys::Accounts::add(first, &plan.run, accounts).await?;
+    let (seconds, in_flight) = (args.seconds, args.in_flight);
+    out.line(format!(
+        "{seconds} s of keys of {accounts} accounts leased and given back, {in_flight} in flight"
+    ))?;
+    let load = keys::run(channels, plan, in_flight).await;
+    let (left, given) = added.remove(first).await?;
+    report::print_pairs(out, &load, left)?;
+    let is_good =
+        left == 0 && load.charged > 0 && u64::try_from(given).is_ok_and(|given| given >= load.charged);
     Ok(if is_good { ExitCode::SUCCESS } else { ExitCode::from(FINDINGS) })
 }
 
@@ -101,11 +135,10 @@ fn plan(args: &BenchArgs) -> Plan {
     }
 }
 
-async fn connect(args: &BenchArgs) -> Result<Vec<Client>, Failure> {
-    let mut clients = Vec::new();
+async fn connect(args: &BenchArgs) -> Result<Vec<Channel>, Failure> {
+    let mut channels = Vec::new();
     for _ in 0..args.connections.min(args.in_flight) {
-        let channel = args.remote.connect().await?;
-        clients.push(BillingServiceClient::new(channel).max_decoding_message_size(MAX_ANSWER_BYTES));
+        channels.push(args.remote.connect().await?);
     }
-    Ok(clients)
+    Ok(channels)
 }

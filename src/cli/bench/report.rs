@@ -10,19 +10,8 @@ use crate::cli::output::{Out, plain};
 const NAMED: usize = 10;
 
 pub(super) fn print(out: &mut Out, load: &Load, sum: &Sum) -> io::Result<()> {
-    let seconds = load.took.as_secs_f64();
+    speed(out, load, "charges")?;
     let paint = out.paint();
-    let rate = if seconds > 0.0 { load.charged as f64 / seconds } else { 0.0 };
-    out.line(format!("charges    {} in {seconds:.1} s", load.charged))?;
-    out.line(format!("charges/s  {}", paint.bold(&format!("{rate:.0}"))))?;
-    let mut latencies = load.latencies.clone();
-    latencies.sort_unstable();
-    let [p50, p99, max] = [50, 99, 100].map(|percent| millis(&latencies, percent));
-    out.line(format!("latency    p50 {p50}   p99 {p99}   max {max}"))?;
-    out.line(format!("errors     {}", load.errors.values().sum::<u64>()))?;
-    for (reason, count) in &load.errors {
-        out.line(format!("           {count} × {}", plain(reason)))?;
-    }
     if sum.unknown > 0 {
         let unknown = format!("{} charges were never answered", sum.unknown);
         out.line(format!("unknown    {}", paint.red(&unknown)))?;
@@ -35,6 +24,34 @@ pub(super) fn print(out: &mut Out, load: &Load, sum: &Sum) -> io::Result<()> {
     out.line(format!("sum        {verdict}: {judged}"))?;
     for (user_id, expected, found) in sum.wrong.iter().take(NAMED) {
         out.line(format!("           user {user_id}: expected {expected}, found {found}"))?;
+    }
+    Ok(())
+}
+
+/// The same of keys leased and given back, and of the slots that did not come back.
+pub(super) fn print_pairs(out: &mut Out, load: &Load, slots_left: i64) -> io::Result<()> {
+    speed(out, load, "pairs")?;
+    let paint = out.paint();
+    let verdict = match slots_left {
+        0 => paint.green("all came back"),
+        left => paint.red(&format!("{left} DID NOT COME BACK")),
+    };
+    out.line(format!("slots      {verdict}"))
+}
+
+fn speed(out: &mut Out, load: &Load, what: &str) -> io::Result<()> {
+    let seconds = load.took.as_secs_f64();
+    let paint = out.paint();
+    let rate = if seconds > 0.0 { load.charged as f64 / seconds } else { 0.0 };
+    out.line(format!("{what:<10} {} in {seconds:.1} s", load.charged))?;
+    out.line(format!("{:<10} {}", format!("{what}/s"), paint.bold(&format!("{rate:.0}"))))?;
+    let mut latencies = load.latencies.clone();
+    latencies.sort_unstable();
+    let [p50, p99, max] = [50, 99, 100].map(|percent| millis(&latencies, percent));
+    out.line(format!("latency    p50 {p50}   p99 {p99}   max {max}"))?;
+    out.line(format!("errors     {}", load.errors.values().sum::<u64>()))?;
+    for (reason, count) in &load.errors {
+        out.line(format!("           {count} × {}", plain(reason)))?;
     }
     Ok(())
 }
