@@ -5,7 +5,7 @@ use clap::{Arg, Command, CommandFactory};
 use super::Cli;
 
 /// Parts of one action: what is done, to whom, how often. They come from the command line alone.
-const ACTION: [&str; 46] = [
+const ACTION: [&str; 47] = [
     "as-of",
     "purse",
     "source",
@@ -52,6 +52,7 @@ const ACTION: [&str; 46] = [
     "keep",
     "html",
     "jobs",
+    "accounts",
 ];
 
 fn commands(command: &Command) -> Vec<Command> {
