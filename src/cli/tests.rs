@@ -6,6 +6,7 @@ use super::Cli;
 
 /// Parts of one action: what is done, to whom, how often. They come from the command line alone.
 const ACTION: [&str; 47] = [
+    "accounts",
     "as-of",
     "purse",
     "source",
@@ -52,7 +53,6 @@ const ACTION: [&str; 47] = [
     "keep",
     "html",
     "jobs",
-    "accounts",
 ];
 
 fn commands(command: &Command) -> Vec<Command> {

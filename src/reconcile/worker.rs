@@ -34,8 +34,10 @@ pub(super) struct Signals {
 
 /// Looks for work until it is to stop.
 pub(super) async fn work(parts: Arc<Parts>, signals: Signals, stopping: CancellationToken) {
+    // The end of the newest period that has its run: what is known need not be looked up again.
+    let mut begun_until = None;
     loop {
-        if let Err(halt) = turn(&parts, &signals.told, &stopping).await {
+        if let Err(halt) = turn(&parts, &signals.told, &stopping, &mut begun_until).await {
             match halt {
                 Halt::Stopped => {}
                 Halt::Store(error) => tracing::warn!(%error, "reconciliation waits for the database"),
@@ -57,9 +59,10 @@ async fn turn(
     parts: &Arc<Parts>,
     told: &watch::Sender<Local>,
     stopping: &CancellationToken,
+    begun_until: &mut Option<Micros>,
 ) -> Result<(), Halt> {
     if let Some(every) = parts.options.reconcile_every {
-        begin_due(parts, every).await?;
+        begin_due(parts, every, begun_until).await?;
     }
     while !stopping.is_cancelled() && !parts.store.unfinished_runs().await?.is_empty() {
         if !parts.store.hold(WORK, parts.holder, parts.options.hold_micros()).await? {
@@ -81,14 +84,18 @@ async fn turn(
 /// Begins the run of the newest whole period that ended a lag ago. Periods are counted from 1970, so that every replica
 /// names the same one, and the name of the run lets one of them begin it. What a stop of all replicas left out is in
 /// the next run's period, up to a month.
-async fn begin_due(parts: &Parts, every: Duration) -> Result<(), Halt> {
+async fn begin_due(parts: &Parts, every: Duration, begun_until: &mut Option<Micros>) -> Result<(), Halt> {
     let every = i64::try_from(every.as_micros()).unwrap_or(i64::MAX).max(1);
     let lag = parts.options.settings.thresholds.billing_lag_micros;
     let due = parts.engine.now().await?.plus(lag.saturating_neg());
     let end = Micros(due.0.div_euclid(every).saturating_mul(every));
+    if begun_until.is_some_and(|until| until >= end) {
+        return Ok(());
+    }
     let runs = parts.store.list_runs(Page { before: None, limit: RUNS }).await?;
     let newest = runs.iter().filter(|run| &*run.actor == SCHEDULE).map(|run| run.end).max();
     if newest.is_some_and(|newest| newest >= end) {
+        *begun_until = newest;
         return Ok(());
     }
     let (usual, missed) =
@@ -107,6 +114,7 @@ async fn begin_due(parts: &Parts, every: Duration) -> Result<(), Halt> {
         content: request_id.into(),
     };
     parts.store.create_run(&new).await?;
+    *begun_until = Some(end);
     Ok(())
 }
 

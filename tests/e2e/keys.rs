@@ -16,6 +16,7 @@ on_both_stores!(
     a_replay_answers_the_lease_as_it_is_now_and_only_to_a_call_that_asks_for_a_key,
     a_task_is_settled_with_its_lease_in_one_commit,
     a_runner_that_takes_a_task_over_outranks_the_one_before,
+    a_lease_that_was_superseded_on_another_workspace_is_told_as_such,
     a_lease_is_extended_given_back_once_and_reported_on_once,
     a_rate_limited_account_is_left_alone_and_a_callers_mistake_bans_nobody,
     callers_who_wait_get_the_key_one_after_the_other_as_it_is_given_back,
@@ -316,6 +317,27 @@ async fn a_runner_that_takes_a_task_over_outranks_the_one_before(mut scrip: Scri
     scrip.release(&second, pb::LeaseOutcome::RunnerCanceled).await;
     let ended = scrip.try_select("job", "runner-3").await;
     refused(ended, Code::FailedPrecondition, "TASK_STATE_CONFLICT");
+    scrip.clean().await;
+}
+
+async fn a_lease_that_was_superseded_on_another_workspace_is_told_as_such(mut scrip: Scrip) {
+    scrip.with_points(7, 100).await;
+    let first = scrip.account("a", 5).await.account_id;
+    scrip.free_task("job").await;
+    let old = scrip.select("job", "runner-1").await;
+    let disable = update(first, &["status"], |request| {
+        request.account.as_mut().unwrap().set_status(pb::AccountStatus::Disabled);
+    });
+    scrip.keys.update_account(disable).await.unwrap();
+    scrip.account("b", 5).await;
+    let new = scrip.select("job", "runner-2").await;
+    assert_eq!((new.fence, new.account_name.as_str()), (2, "b"));
+    let renew = pb::RenewLeaseRequest { lease_id: old.lease_id.clone(), ttl: None };
+    refused(scrip.keys.renew_lease(renew).await, Code::FailedPrecondition, "LEASE_SUPERSEDED");
+    let start =
+        pb::StartTaskRequest { task_id: "job".into(), lease_id: old.lease_id.clone(), ..Default::default() };
+    refused(scrip.tasks.start_task(start).await, Code::FailedPrecondition, "LEASE_SUPERSEDED");
+    assert!(scrip.release(&old, pb::LeaseOutcome::Succeeded).await.replayed);
     scrip.clean().await;
 }
 

@@ -21,7 +21,7 @@ use super::super::{Failure, StoreError};
 use super::decode::{Columns, Decoded};
 use super::keys_decode as decode;
 use super::writer::{fetch, with_now};
-use crate::keypool::{Account, AccountId, AccountStatus, Footprint, Snapshot, Workspace};
+use crate::keypool::{Account, AccountId, AccountStatus, Footprint, Lease, Snapshot, Workspace};
 use crate::ledger::Micros;
 
 const READING: &str = "reading the accounts of a batch";
@@ -55,9 +55,12 @@ pub(super) async fn read(
     let rows = fetch(connection, limit, "reading the leases of a batch", statement).await?;
     let (now, leases) = with_now(&rows, "lease_id", decode::lease).map_err(Failure::Stop)?;
     let locked: BTreeSet<AccountId> = snapshot.accounts.iter().map(|account| account.account_id).collect();
-    let must_be_locked =
-        leases.iter().filter(|lease| lease.is_open() || footprint.leases.contains(&lease.lease_id));
-    if must_be_locked.into_iter().any(|lease| !locked.contains(&lease.account_id)) {
+    // The newest lease of a named one's task is only looked at: it may be anywhere.
+    let must_be_locked = |lease: &Lease| {
+        let is_asked_for = lease.is_open() && footprint.tasks.contains(&lease.task_id);
+        is_asked_for || footprint.leases.contains(&lease.lease_id)
+    };
+    if leases.iter().any(|lease| must_be_locked(lease) && !locked.contains(&lease.account_id)) {
         return Err(moved());
     }
     snapshot.leases = leases.into_iter().map(Arc::new).collect();
