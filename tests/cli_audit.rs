@@ -24,6 +24,14 @@ fn the_demo_finds_what_was_mixed_in_and_leaves_nothing_behind() {
     }
     assert!(said.out.contains("Layer 1") && said.out.contains("上海工作室"), "{}", said.out);
     assert!(said.out.contains("Try next:"), "{}", said.out);
+    let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
+    let excerpt = readme.split("```text\n").find(|part| part.starts_with("Layer 1")).expect("an excerpt");
+    for line in excerpt.lines().take_while(|line| *line != "```").filter(|line| *line != "…") {
+        assert!(
+            said.out.lines().any(|printed| printed == line),
+            "the README shows what is not printed: {line}"
+        );
+    }
     assert_eq!(std::fs::read_dir(desk.path("")).unwrap().count(), 0);
 }
 
@@ -37,6 +45,8 @@ fn the_same_seed_is_the_same_day_in_either_language() {
     assert!(chinese.out.contains("接下来可以试试"), "{}", chinese.out);
     let counts = |out: &str| out.lines().filter(|line| line.contains("B1 ") || line.contains("A3 ")).count();
     assert_eq!(counts(&one.out), counts(&chinese.out));
+    let busy = desk.run("demo --jobs 5000");
+    assert_eq!((busy.code, busy.err.as_str()), (0, ""));
 }
 
 #[test]

@@ -101,7 +101,7 @@ async fn on_stage(args: &DemoArgs, store: &dyn Store, stage: &Stage, out: &mut O
     let jobs = plan::jobs(args.seed, args.jobs);
     introduce(args, &jobs, out)?;
     stage.open_accounts().await?;
-    stage.credit(plan::users()).await?;
+    stage.credit(plan::users(), args.jobs).await?;
     let bar = show::bar_of("playing the day, jobs", jobs.len());
     let played = stage.play(&jobs, |done| bar.set_position(done as u64)).await;
     bar.finish_and_clear();

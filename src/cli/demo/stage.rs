@@ -173,14 +173,21 @@ impl Stage {
         Ok(())
     }
 
-    /// Gives every user points, and some of them less points and cash beside them.
-    pub(super) async fn credit(&self, users: impl Iterator<Item = UserId>) -> Result<(), EngineError> {
+    /// Gives every user points enough for so many jobs, and some of them less points and cash beside them.
+    pub(super) async fn credit(
+        &self,
+        users: impl Iterator<Item = UserId>,
+        jobs: u32,
+    ) -> Result<(), EngineError> {
+        // A job costs a user ten points on the average of all users; some ask for more and dearer ones.
+        let more = i64::from(jobs) * 40;
         for user_id in users {
             let has_cash = user_id % 6 == 0;
-            let bought = if has_cash { 1_000 } else { 20_000 };
+            let bought = if has_cash { 1_000 } else { 20_000 + more };
             self.put_in(user_id, bought, Purse::Points, (SourceType::Recharge, "充值")).await?;
             if has_cash {
-                self.put_in(user_id, 9_000, Purse::Cash, (SourceType::AgentRevenue, "代理收入")).await?;
+                self.put_in(user_id, 20_000 + more, Purse::Cash, (SourceType::AgentRevenue, "代理收入"))
+                    .await?;
             }
         }
         Ok(())
