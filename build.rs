@@ -9,10 +9,6 @@ use prost::Message;
 const SECRET: [&str; 3] =
     [".scrip.v1.KeyLease", ".scrip.v1.CreateAccountRequest", ".scrip.v1.UpdateAccountRequest"];
 
-/// The files of a service that nothing serves yet: their types are compiled, but reflection must not promise them.
-const NOT_SERVED: [&str; 3] =
-    ["scrip/v1/finding.proto", "scrip/v1/reconciliation.proto", "scrip/v1/reconciliation_service.proto"];
-
 /// The directories that imports are looked up in: ours, and what is vendored.
 const ROOTS: [&str; 2] = ["proto", "third_party"];
 
@@ -22,9 +18,7 @@ fn main() -> Result<(), Box<dyn error::Error>> {
     }
     let descriptors = protox::compile(contract("proto/scrip/v1")?, ROOTS)?;
     let out = PathBuf::from(env::var("OUT_DIR")?);
-    let mut served = descriptors.clone();
-    served.file.retain(|file| !NOT_SERVED.contains(&file.name()));
-    fs::write(out.join("scrip_descriptor.bin"), served.encode_to_vec())?;
+    fs::write(out.join("scrip_descriptor.bin"), descriptors.encode_to_vec())?;
     tonic_prost_build::configure()
         .extern_path(".google.rpc", "::tonic_types::pb")
         .codec_path("crate::api::codec::MessageCodec")

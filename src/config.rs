@@ -7,6 +7,7 @@
 
 mod kek;
 mod layers;
+mod reconcile;
 mod values;
 
 use std::net::SocketAddr;
@@ -17,6 +18,7 @@ use clap::{Args, ValueEnum};
 
 pub use kek::KekArgs;
 pub use layers::{ConfigError, parse};
+pub use reconcile::{AuditArgs, DecimalRate, FalArgs, ScheduleArgs};
 pub use values::{DatabaseUrl, HumanDuration, Scheme};
 
 use crate::engine;

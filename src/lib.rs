@@ -9,11 +9,12 @@
 //! - [`engine`]: gathers commands into batches, has each decided and committed, answers
 //! - [`store`]: the two databases behind one pair of traits
 //! - [`ledger`]: the pure core that decides
-//! - [`keypool`]: which fal key a task gets, and what its account is blamed for; pure as well, not wired to a service yet
-//! - [`audit`]: the pure rules that compare fal's bill, the tasks and the ledger; nothing calls it yet
-//! - [`report`]: the audit on a terminal, as a page, as JSON and CSV; no command prints it yet
-//! - [`fal`]: the typed client of fal's platform API, and a fake fal; not wired to the service yet
-//! - [`vault`]: the fal keys of accounts, sealed at rest; nothing stores one yet
+//! - [`keypool`]: which fal key a task gets, and what its account is blamed for; pure as well
+//! - [`audit`]: the pure rules that compare fal's bill, the tasks and the ledger
+//! - [`reconcile`]: runs that fetch fal's bill, have the audit judge it, and keep what it finds
+//! - [`report`]: the audit on a terminal, as a page, as JSON and CSV
+//! - [`fal`]: the typed client of fal's platform API, and a fake fal
+//! - [`vault`]: the fal keys of accounts, sealed at rest
 //! - [`clock`]: time and randomness, handed in
 
 pub mod api;
@@ -26,6 +27,7 @@ pub mod fal;
 pub mod keypool;
 pub mod ledger;
 pub mod pb;
+pub mod reconcile;
 pub mod report;
 pub mod server;
 pub mod store;

@@ -171,6 +171,16 @@ const RULES: &[Rule] = &[
         },
     },
     Rule {
+        name: "reconcile joins fal, audit, the stores' traits and the engine, and knows neither wire nor screen",
+        rooms: Rooms::Only(&["reconcile"]),
+        forbids: |mention| {
+            mention.names(&["tonic", "prost"])
+                || mention.enters(&["api", "server", "cli", "report", "config", "telemetry"])
+                || mention.begins_with(&["crate", "store", "sqlite"])
+                || mention.begins_with(&["crate", "store", "postgres"])
+        },
+    },
+    Rule {
         name: "engine speaks to the store's traits and knows no wire",
         rooms: Rooms::Only(&["engine"]),
         forbids: |mention| mention.names(&["sqlx", "tonic", "prost"]),
@@ -473,6 +483,9 @@ fn each_rule_reports_a_source_that_breaks_it() {
         ("report rests on the audit alone", "report/html/mod.rs", "use super::super::super::cli::output;"),
         ("report rests on the audit alone", "report/csv.rs", "use std::time::SystemTime;"),
         ("report rests on the audit alone", "report.rs", "async fn f(out: tokio::fs::File) {}"),
+        ("reconcile joins", "reconcile/run.rs", "use crate::report::render;"),
+        ("reconcile joins", "reconcile/fetch.rs", "use crate::store::sqlite::open;"),
+        ("reconcile joins", "reconcile/handle.rs", "fn f(at: prost_types::Timestamp) {}"),
         ("engine speaks to the store's traits", "engine/mod.rs", "use prost_types::Timestamp;"),
         ("store and engine know nobody above", "engine/mod.rs", "use crate::api::convert;"),
         ("store does not know the engine", "store/mod.rs", "use crate::engine::Handle;"),
@@ -508,6 +521,10 @@ fn what_a_door_lets_through_is_no_offence() {
             "use crate::audit::Report; use super::super::words; use crate::report::Options;",
         ),
         ("cli/charge.rs", "use crate::pb::v1::ChargeRequest;"),
+        (
+            "reconcile/run.rs",
+            "use crate::{audit, fal}; use crate::store::reconcile::Run; use crate::engine::Handle;",
+        ),
         ("engine/mod.rs", "use crate::ledger::decide; use crate::store::Store; use tokio::sync::mpsc;"),
         (
             "store/sqlite/write.rs",

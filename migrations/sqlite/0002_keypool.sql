@@ -116,7 +116,7 @@ CREATE TABLE scrip_audit_log (
     id           INTEGER PRIMARY KEY,                    -- the order of writing
     at           TEXT NOT NULL CHECK (length(at) = 26),
     actor        TEXT NOT NULL,
-    subject_kind TEXT NOT NULL CHECK (subject_kind IN ('account', 'workspace', 'lease')),
+    subject_kind TEXT NOT NULL CHECK (subject_kind IN ('account', 'workspace', 'lease', 'reconciliation')),
     subject      TEXT NOT NULL,
     account_id   INTEGER NOT NULL,
     reason       TEXT NOT NULL,

@@ -7,13 +7,15 @@
 //! 3. the engine's [`Handle`] checks, decides, commits and answers;
 //! 4. `convert` makes the answer a message, or `status` makes the error a `tonic::Status`: it alone does.
 //!
-//! `billing`, `task` and `key` only join these; `page` keeps the place in a list.
+//! `billing`, `task` and `key` only join these, `reconciliation` does the same with reconciliation's own handle; `page`
+//! keeps the place in a list.
 
 mod billing;
 pub(crate) mod codec;
 mod convert;
 mod key;
 mod page;
+mod reconciliation;
 mod status;
 mod task;
 
@@ -24,19 +26,23 @@ use tonic::service::Routes;
 use tonic::{Request, Response, Status};
 
 use self::convert::Ask;
+use self::reconciliation::Reconciliations;
 use crate::engine::{Answer, Handle, Wait};
 use crate::ledger::limits::Checks;
 use crate::ledger::{Command, FieldViolation, Limits, Rejection, Submission, Text};
 use crate::pb::billing_service_server::{self, BillingServiceServer};
 use crate::pb::key_service_server::{self, KeyServiceServer};
+use crate::pb::reconciliation_service_server::{self, ReconciliationServiceServer};
 use crate::pb::task_service_server::{self, TaskServiceServer};
+use crate::reconcile;
 use crate::server::{Deadline, MAX_MESSAGE_BYTES};
 
 /// The services of [`routes`] by their full names, for health.
-pub const SERVICES: [&str; 3] = [
+pub const SERVICES: [&str; 4] = [
     billing_service_server::SERVICE_NAME,
     task_service_server::SERVICE_NAME,
     key_service_server::SERVICE_NAME,
+    reconciliation_service_server::SERVICE_NAME,
 ];
 
 /// How the services read messages.
@@ -53,15 +59,18 @@ impl Default for Options {
     }
 }
 
-/// The services, speaking to the engine behind `handle`.
-pub fn routes(handle: Handle, options: Options) -> Routes {
+/// The services, speaking to the engine behind `handle`, and to reconciliation where there is one.
+pub fn routes(handle: Handle, reconcile: Option<reconcile::Handle>, options: Options) -> Routes {
     let api = Arc::new(Api { handle });
     let billing = BillingServiceServer::from_arc(Arc::clone(&api));
     let task = TaskServiceServer::from_arc(Arc::clone(&api));
     let key = KeyServiceServer::from_arc(api);
-    Routes::new(billing.max_decoding_message_size(options.max_message_bytes))
+    let routes = Routes::new(billing.max_decoding_message_size(options.max_message_bytes))
         .add_service(task.max_decoding_message_size(options.max_message_bytes))
-        .add_service(key.max_decoding_message_size(options.max_message_bytes))
+        .add_service(key.max_decoding_message_size(options.max_message_bytes));
+    let Some(handle) = reconcile else { return routes };
+    let reconciliation = ReconciliationServiceServer::new(Reconciliations { handle });
+    routes.add_service(reconciliation.max_decoding_message_size(options.max_message_bytes))
 }
 
 /// All services: they differ in their methods, not in what they need.

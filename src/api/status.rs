@@ -13,12 +13,16 @@ use prost::Message;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
+use super::convert;
 use crate::engine::EngineError;
 use crate::ledger::{FieldViolation, Rejection, Why};
 use crate::pb::{ERROR_DOMAIN, ErrorReason};
+use crate::reconcile;
 
 /// When to try again after the database was away, or a commit went unanswered.
 const STORE_RETRY: Duration = Duration::from_secs(1);
+/// When to ask again what fal did not answer.
+const UPSTREAM_RETRY: Duration = Duration::from_secs(5);
 /// When to try again elsewhere while this server drains.
 const DRAIN_RETRY: Duration = Duration::from_millis(500);
 
@@ -28,10 +32,43 @@ impl From<EngineError> for Status {
     }
 }
 
+impl From<reconcile::Error> for Status {
+    fn from(error: reconcile::Error) -> Self {
+        match error {
+            reconcile::Error::Engine(error) => error.into(),
+            reconcile::Error::NotFound(id) => not_found(id).into_status(),
+            reconcile::Error::Upstream(failure) => of_failure(&failure).into_status(),
+        }
+    }
+}
+
 impl From<Rejection> for Status {
     fn from(rejection: Rejection) -> Self {
         of_rejection(&rejection).into_status()
     }
+}
+
+fn not_found(id: i64) -> Refusal {
+    let message = format!("reconciliation {id} does not exist; ListReconciliations shows what there is");
+    let refusal = Refusal::new(Code::NotFound, ErrorReason::ReconciliationNotFound, message);
+    Refusal { metadata: vec![("id", id.to_string())], ..refusal }
+}
+
+/// Why no account could be asked, by the first of them.
+fn of_failure(failure: &reconcile::Failure) -> Refusal {
+    let (code, retry_after) = match failure.reason {
+        reconcile::Reason::UpstreamUnavailable => (Code::Unavailable, Some(UPSTREAM_RETRY)),
+        reconcile::Reason::UpstreamDenied | reconcile::Reason::SecretUnavailable => {
+            (Code::FailedPrecondition, None)
+        }
+    };
+    let message = format!("account {} ({}): {}", failure.account_id, failure.account_name, failure.message);
+    let metadata = vec![
+        ("account_id", failure.account_id.to_string()),
+        ("http_status", failure.http_status.to_string()),
+    ];
+    let refusal = Refusal::new(code, convert::reconciliation::reason(failure.reason), message);
+    Refusal { metadata, retry_after, ..refusal }
 }
 
 /// The refusal of one item of a batch: word for word what the unary call would have carried.

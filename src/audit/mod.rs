@@ -1,8 +1,8 @@
 //! The audit: what fal billed (layer 1), what the tasks say (layer 2) and what the users paid (layer 3), compared.
 //!
 //! Nothing in this room knows a database, a clock or a wire format, and it enters no other room: rows are handed in,
-//! findings, costs and a [`Report`] come out. The same rows give the same findings. **It is not wired to the service
-//! yet**: nothing fetches fal's events or reads the rows for it.
+//! findings, costs and a [`Report`] come out. The same rows give the same findings. `reconcile` fetches fal's
+//! events and reads the rows for it.
 //!
 //! The phases of one audit:
 //!

@@ -1,12 +1,28 @@
 //! What points are worth in the provider's money, exactly.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Points (fen) that a US dollar is worth, as a fraction: 718.23 is 71823/100.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Parts")]
 pub struct Rate {
     numerator: u32,
     denominator: u32,
+}
+
+/// A rate as it is stored.
+#[derive(Deserialize)]
+struct Parts {
+    numerator: u32,
+    denominator: u32,
+}
+
+impl TryFrom<Parts> for Rate {
+    type Error = &'static str;
+
+    fn try_from(Parts { numerator, denominator }: Parts) -> Result<Self, Self::Error> {
+        Self::new(numerator, denominator).ok_or("a rate is positive")
+    }
 }
 
 /// Nano-USD of a dollar.
@@ -50,7 +66,7 @@ fn divide_to_nearest(value: i128, by: i128) -> i128 {
 }
 
 /// The two rates of the reports.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rates {
     /// What quotes are priced with. Default 400.
     pub points_per_usd: Rate,

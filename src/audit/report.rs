@@ -1,16 +1,16 @@
 //! The report of an audit as data: three layers, what is made of them for charts, totals, and how many findings.
 //!
-//! Every figure is exact; points become money only when printed, by [`super::Rate::nano_usd`] of a sum. Rows are sorted
+//! It is stored as JSON and read back as it was. Every figure is exact; points become money only when printed, by [`super::Rate::nano_usd`] of a sum. Rows are sorted
 //! by the ids they begin with.
 
 use std::collections::BTreeMap;
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::{Day, Finding, Micros, Rates, Rule, Severity, Text, UserId};
 
 /// What an audit found, without the findings.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Report {
     /// The period's start, inclusive.
     pub start: Micros,
@@ -42,7 +42,7 @@ pub struct Report {
 }
 
 /// Tasks of the period, summed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TaskSums {
     /// How many.
     pub tasks: u64,
@@ -83,7 +83,7 @@ impl TaskSums {
 }
 
 /// Events of the period, summed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EventSums {
     /// How many.
     pub events: u64,
@@ -99,10 +99,10 @@ impl EventSums {
 }
 
 /// Layer 1: a workspace of fal.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WorkspaceRow {
     /// Its name; `account 7` where only an account is known.
-    #[serde(serialize_with = "text")]
+    #[serde(serialize_with = "text", deserialize_with = "read_text")]
     pub workspace: Text,
     /// Its accounts.
     pub accounts: Vec<AccountRow>,
@@ -127,17 +127,17 @@ pub struct WorkspaceRow {
 }
 
 /// An account of a workspace.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AccountRow {
     /// The account.
     pub account_id: i64,
     /// Its name.
-    #[serde(serialize_with = "text")]
+    #[serde(serialize_with = "text", deserialize_with = "read_text")]
     pub name: Text,
 }
 
 /// Requests that no task has.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StraySums {
     /// How many.
     pub requests: u64,
@@ -146,10 +146,10 @@ pub struct StraySums {
 }
 
 /// A model in a workspace, as fal tells it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WorkspaceModelRow {
     /// The model.
-    #[serde(serialize_with = "text")]
+    #[serde(serialize_with = "text", deserialize_with = "read_text")]
     pub model: Text,
     /// Its billed units: of the usage where there is one, else of the events, whose unit has no name.
     pub units: Vec<UnitRow>,
@@ -160,24 +160,24 @@ pub struct WorkspaceModelRow {
 }
 
 /// A number of billed units.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UnitRow {
     /// The unit in fal's words; empty where it is not known.
-    #[serde(serialize_with = "text")]
+    #[serde(serialize_with = "text", deserialize_with = "read_text")]
     pub unit: Text,
     /// How many, in 10⁻⁹ units.
     pub units_nano: i128,
 }
 
 /// Layer 2: the tasks of a user with a model on an account.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TaskRow {
     /// The account of the newest key; `None` where it is not known.
     pub account_id: Option<i64>,
     /// The user.
     pub user_id: UserId,
     /// The model.
-    #[serde(serialize_with = "text")]
+    #[serde(serialize_with = "text", deserialize_with = "read_text")]
     pub model: Text,
     /// Its tasks.
     pub sums: CellSums,
@@ -185,7 +185,7 @@ pub struct TaskRow {
 
 /// Tasks of one account, user and model, summed. There may be as many of these as tasks, so that the sums are `i64`,
 /// held at its ends: 9 thousand million dollars.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CellSums {
     /// How many.
     pub tasks: u64,
@@ -215,7 +215,7 @@ fn narrow(sum: i128) -> i64 {
 }
 
 /// Layer 3: a user. Its sums are `i64`, held at its ends, as its purses are.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UserRow {
     /// The user.
     pub user_id: UserId,
@@ -236,7 +236,7 @@ pub struct UserRow {
 }
 
 /// A day.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DayRow {
     /// The day.
     pub day: Day,
@@ -253,10 +253,10 @@ pub struct DayRow {
 }
 
 /// A model.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ModelRow {
     /// The model.
-    #[serde(serialize_with = "text")]
+    #[serde(serialize_with = "text", deserialize_with = "read_text")]
     pub model: Text,
     /// Its tasks.
     pub sums: TaskSums,
@@ -265,7 +265,7 @@ pub struct ModelRow {
 }
 
 /// Everything summed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Totals {
     /// Layer 2.
     pub sums: TaskSums,
@@ -286,7 +286,7 @@ pub struct Totals {
 }
 
 /// Layer 3 summed, in points.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UserTotals {
     /// How many users.
     pub users: u64,
@@ -317,7 +317,7 @@ impl UserTotals {
 }
 
 /// How many findings, by severity and by rule.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counts {
     /// Of severity HIGH.
     pub high: u64,
@@ -358,4 +358,8 @@ impl Counts {
 
 fn text<S: Serializer>(text: &Text, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(text)
+}
+
+fn read_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Text, D::Error> {
+    String::deserialize(deserializer).map(Text::from)
 }

@@ -37,6 +37,12 @@ impl serde::Serialize for Micros {
     }
 }
 
+impl<'de> serde::Deserialize<'de> for Micros {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        i64::deserialize(deserializer).map(Self)
+    }
+}
+
 /// A calendar day: the number of days since 1970-01-01. Which moments it holds, a [`Calendar`] says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Day(pub i32);
@@ -46,6 +52,31 @@ impl Day {
     fn at(micros: i64) -> Self {
         // ±2^63 microseconds are ±107 million days.
         Self(i32::try_from(micros.div_euclid(DAY_MICROS)).unwrap_or(i32::MAX))
+    }
+
+    /// Reads a date as it is printed: `2026-02-01`; `None` for what is no day.
+    pub fn parse(date: &str) -> Option<Self> {
+        let (rest, day) = date.rsplit_once('-')?;
+        let (year, month) = rest.rsplit_once('-')?;
+        let (year, month, day): (i64, i64, i64) =
+            (year.parse().ok()?, month.parse().ok()?, day.parse().ok()?);
+        // Printed dates have years far within these; a wilder one would overflow below.
+        if !(-6_000_000..=6_000_000).contains(&year) || !(1..=12).contains(&month) || !(1..=31).contains(&day)
+        {
+            return None;
+        }
+        let found = Self::of_civil(year, month, day)?;
+        (found.to_string() == date).then_some(found)
+    }
+
+    /// The inverse of what is printed, by eras of 400 years that begin on 1 March.
+    #[allow(clippy::arithmetic_side_effects, reason = "the caller has bounded all three")]
+    fn of_civil(year: i64, month: i64, day: i64) -> Option<Self> {
+        let year = if month <= 2 { year - 1 } else { year };
+        let (era, of_era) = (year.div_euclid(400), year.rem_euclid(400));
+        let of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
+        let days = era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468;
+        i32::try_from(days).ok().map(Self)
     }
 
     /// The day `days` later, held at the ends of the range.
@@ -80,6 +111,13 @@ impl fmt::Display for Day {
 impl serde::Serialize for Day {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for Day {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let date = String::deserialize(deserializer)?;
+        Day::parse(&date).ok_or_else(|| serde::de::Error::custom("not a date"))
     }
 }
 
@@ -145,6 +183,17 @@ mod tests {
         assert_eq!(Micros(1_769_938_200_123_456).to_string(), "2026-02-01 09:30:00 UTC");
         assert_eq!(Micros(-1).to_string(), "1969-12-31 23:59:59 UTC");
         assert!(!Micros(i64::MIN).to_string().is_empty() && !Micros(i64::MAX).to_string().is_empty());
+    }
+
+    #[test]
+    fn a_printed_date_reads_back_and_nothing_else_is_one() {
+        for day in [-1, 0, 59, 60, 11_016, 19_782, 20_485, i32::MIN, i32::MAX] {
+            assert_eq!(Day::parse(&Day(day).to_string()), Some(Day(day)), "{}", Day(day));
+        }
+        for wrong in ["", "2026-02-29", "2026-2-1", "2026-13-01", "2026-02-01 ", "9223372036854775807-01-01"]
+        {
+            assert_eq!(Day::parse(wrong), None, "{wrong}");
+        }
     }
 
     #[test]

@@ -75,6 +75,14 @@ pub(super) async fn check_fits(keyring: &Keyring, reader: &dyn Reader) -> Result
 }
 
 impl Found {
+    /// The keys that there are; none is made.
+    pub(super) fn existing(self) -> Keyring {
+        match self {
+            Self::Configured(keyring) | Self::Beside(keyring, _) => keyring,
+            Self::Nowhere | Self::Absent(_) => Keyring::default(),
+        }
+    }
+
     /// The keys; made now where there are none yet and a file beside the database can hold them, which is answered as
     /// the path.
     pub(super) fn or_create(self) -> Result<(Keyring, Option<PathBuf>), Failure> {

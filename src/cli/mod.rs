@@ -8,9 +8,11 @@
 //! of a running server.
 
 mod answer;
+mod audit;
 mod balance;
 mod bench;
 mod credit;
+mod demo;
 mod failure;
 mod health;
 mod keyring;
@@ -23,6 +25,7 @@ mod routes;
 mod serve;
 mod session;
 mod tasks;
+mod usage;
 mod verify;
 mod version;
 
@@ -72,6 +75,9 @@ enum Command {
     Refund(refund::RefundArgs),
     Tasks(tasks::TasksArgs),
     Keys(Box<keys::KeysArgs>),
+    Audit(Box<audit::AuditCommand>),
+    Usage(Box<usage::UsageArgs>),
+    Demo(demo::DemoArgs),
     Health(health::HealthArgs),
     Version(version::VersionArgs),
     Bench(bench::BenchArgs),
@@ -123,6 +129,9 @@ pub async fn run(cli: Cli) -> ExitCode {
         Command::Refund(args) => refund::run(args, &mut out).await,
         Command::Tasks(args) => tasks::run(args, &mut out).await,
         Command::Keys(args) => keys::run(*args, &mut out).await,
+        Command::Audit(args) => audit::run(*args, &mut out).await,
+        Command::Usage(args) => usage::run(*args, &mut out).await,
+        Command::Demo(args) => demo::run(args, &mut out).await,
         Command::Health(args) => health::run(args, &mut out).await,
         Command::Version(args) => version::run(args, &mut out),
         Command::Bench(args) => bench::run(args, &mut out).await,

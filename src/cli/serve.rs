@@ -4,11 +4,11 @@
 //!
 //! 1. options are checked against each other, before anything is touched;
 //! 2. the address is taken: a second server on one port stops here and leaves the database alone;
-//! 3. the store is opened and migrated, its key-encryption keys are found or made, the engine started, health follows
-//!    the store;
+//! 3. the store is opened and migrated, its key-encryption keys are found or made, engine and reconciliation
+//!    started, health follows the store;
 //! 4. where it listens is said on stdout, and how to try it;
 //! 5. it serves until SIGTERM or SIGINT;
-//! 6. the server drains, then the engine, within the drain's time; what was cut is said.
+//! 6. the server drains, then reconciliation and the engine, within the drain's time; what was cut is said.
 
 use std::net::SocketAddr;
 use std::process::ExitCode;
@@ -18,6 +18,7 @@ use std::time::Duration;
 use clap::Args;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
+use uuid::Uuid;
 
 use super::failure::Failure;
 use super::keyring::{self, Found};
@@ -27,9 +28,12 @@ use super::routes::routes;
 use super::session::{Prepare, close, open};
 use crate::clock::System;
 use crate::config::{
-    DatabaseArgs, DatabaseUrl, EngineArgs, KekArgs, LimitArgs, ListenArgs, MigrateArgs, Scheme, ServerArgs,
+    AuditArgs, DatabaseArgs, DatabaseUrl, EngineArgs, FalArgs, KekArgs, LimitArgs, ListenArgs, MigrateArgs,
+    ScheduleArgs, Scheme, ServerArgs,
 };
 use crate::engine::{self, Engine};
+use crate::fal;
+use crate::reconcile::{self, Reconciler};
 use crate::server::{self, Health, ServerOptions, Shutdown};
 use crate::store::Store;
 use crate::vault::Keyring;
@@ -40,8 +44,8 @@ const LAST_COMMIT: Duration = Duration::from_secs(2);
 
 /// Run the billing service
 ///
-/// Listens for gRPC: BillingService, TaskService and KeyService, with standard health and reflection. Creates and migrates its
-/// database at start. SIGTERM or SIGINT stops it: what was accepted is answered, within --drain-timeout; a second
+/// Listens for gRPC: BillingService, TaskService, KeyService and ReconciliationService, with standard health and
+/// reflection. Creates and migrates its database at start. SIGTERM or SIGINT stops it: what was accepted is answered, within --drain-timeout; a second
 /// signal cuts what is left.
 ///
 /// fal keys are stored sealed, with the keys of --kek-file or SCRIP_KEK. Without either, SQLite gets a key of its own in
@@ -70,6 +74,12 @@ pub(super) struct ServeArgs {
     limits: LimitArgs,
     #[command(flatten)]
     server: ServerArgs,
+    #[command(flatten)]
+    fal: FalArgs,
+    #[command(flatten)]
+    audit: AuditArgs,
+    #[command(flatten)]
+    schedule: ScheduleArgs,
 }
 
 impl ServeArgs {
@@ -81,12 +91,20 @@ impl ServeArgs {
         }
         Ok(self.engine.options(self.limits.limits()?))
     }
+
+    /// What reconciliation works with.
+    fn reconciliation(&self) -> Result<(fal::Client, reconcile::Options), String> {
+        let options = self.schedule.options(self.audit.settings()?, &self.fal)?;
+        let client = fal::Client::new(self.fal.config(), System::clock());
+        Ok((client.map_err(|error| format!("fal-base-url: {error}"))?, options))
+    }
 }
 
 pub(super) async fn run(args: ServeArgs, out: &mut Out) -> Result<ExitCode, Failure> {
     let database = &args.database.database_url;
     let mut engine_options = args.engine_options(database).map_err(Failure::CouldNotRun)?;
     let server_options = args.server.options().map_err(Failure::CouldNotRun)?;
+    let (client, reconcile_options) = args.reconciliation().map_err(Failure::CouldNotRun)?;
     let configured = keyring::configured(&args.keks)?;
 
     let listener =
@@ -96,18 +114,26 @@ pub(super) async fn run(args: ServeArgs, out: &mut Out) -> Result<ExitCode, Fail
     let (keyring, said) = keyring(configured, database, &*store).await?;
     engine_options.keyring = Arc::new(keyring);
     let engine = Engine::start(&*store, System::ids(), engine_options);
+    let holder = Uuid::from_bytes(System::secret_bytes());
+    let reconciler = Reconciler::start(&*store, engine.handle(), client, holder, reconcile_options)
+        .ok_or_else(|| Failure::could_not_run("this database keeps no reconciliations"))?;
     let about = About { database: store.describe(), keys: said };
-    let ended = serve(listener, &engine, server_options, about, out).await;
+    let ended = serve(listener, (&engine, reconciler.handle()), server_options, about, out).await;
+    // What it was at is taken up again by whoever comes next; until then it must not hold the stop up.
+    let drain = async {
+        reconciler.drain().await;
+        engine.drain().await;
+    };
     let (report, drain_timeout) = match ended {
         Ok(ended) => ended,
         Err(failure) => {
-            let _ = tokio::time::timeout(LAST_COMMIT, engine.drain()).await;
+            let _ = tokio::time::timeout(LAST_COMMIT, drain).await;
             return Err(failure);
         }
     };
 
     let left = drain_timeout.saturating_sub(report.took).max(LAST_COMMIT);
-    let is_drained = tokio::time::timeout(left, engine.drain()).await.is_ok();
+    let is_drained = tokio::time::timeout(left, drain).await.is_ok();
     if is_drained {
         close(&*store).await;
     }
@@ -147,7 +173,7 @@ struct About {
 /// Serves until a signal, and until the connections are drained.
 async fn serve(
     listener: TcpListener,
-    engine: &Engine,
+    (engine, reconcile): (&Engine, reconcile::Handle),
     options: ServerOptions,
     about: About,
     out: &mut Out,
@@ -156,7 +182,7 @@ async fn serve(
     let signals = server::watch_signals(shutdown.clone())
         .map_err(|error| Failure::CouldNotRun(format!("signals cannot be listened for: {error}")))?;
     let handle = engine.handle();
-    let (routes, health) = routes(&handle).await.map_err(Failure::CouldNotRun)?;
+    let (routes, health) = routes(&handle, reconcile).await.map_err(Failure::CouldNotRun)?;
     health.set_serving(*handle.store_up().borrow()).await;
     let follower = tokio::spawn(follow_store(handle.store_up(), health.clone()));
 

@@ -5,7 +5,7 @@ use clap::{Arg, Command, CommandFactory};
 use super::Cli;
 
 /// Parts of one action: what is done, to whom, how often. They come from the command line alone.
-const ACTION: [&str; 34] = [
+const ACTION: [&str; 47] = [
     "accounts",
     "as-of",
     "purse",
@@ -40,6 +40,19 @@ const ACTION: [&str; 34] = [
     "billing",
     "with-billing-key",
     "no-billing-key",
+    "start",
+    "end",
+    "ids",
+    "user-ids",
+    "apply-costs",
+    "lang",
+    "format",
+    "output",
+    "timeframe",
+    "seed",
+    "keep",
+    "html",
+    "jobs",
 ];
 
 fn commands(command: &Command) -> Vec<Command> {

@@ -45,6 +45,7 @@ use crate::vault::Keyring;
 pub use crate::store::rows;
 pub use answer::{Answer, KeyAnswer};
 pub use error::EngineError;
+pub(crate) use error::logged;
 pub use handle::Handle;
 pub use keys::Wait;
 pub use secrets::GrantedKey;

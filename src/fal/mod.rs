@@ -1,4 +1,4 @@
-//! fal's platform API, typed: what fal billed, as fal tells it. Nothing calls it yet; reconciliation will.
+//! fal's platform API, typed: what fal billed, as fal tells it. Reconciliation calls it.
 //!
 //! A call's phases:
 //!

@@ -29,6 +29,8 @@ text_enum! {
         UpdateAccount = "update_account",
         /// KeyService.DeleteAccount
         DeleteAccount = "delete_account",
+        /// ReconciliationService.StartReconciliation
+        StartReconciliation = "start_reconciliation",
         /// TaskService.StartTask; it carries no `request_id`.
         StartTask = "start_task",
         /// TaskService.CompleteTask

@@ -410,6 +410,7 @@ const fn writes(method: Method) -> Option<Operation> {
         | Method::CreateAccount
         | Method::UpdateAccount
         | Method::DeleteAccount
+        | Method::StartReconciliation
         | Method::StartTask
         | Method::NoteAttempt
         | Method::ExpireHold => None,

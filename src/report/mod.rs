@@ -14,7 +14,7 @@
 //! 0.0001 USD where people read it, and to the nano-USD in JSON and CSV.
 //!
 //! Terminal and page hold a bounded number of rows and findings and say how many they leave out. JSON and CSV write
-//! everything they are handed, one at a time. **It is not wired to a command yet.**
+//! everything they are handed, one at a time.
 
 mod csv;
 mod figures;

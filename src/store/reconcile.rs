@@ -10,6 +10,11 @@
 //!
 //! Upstream events are kept once, whoever fetched them and however often. A run judges those that its own or an earlier
 //! run brought: the same evidence gives the same findings, whatever fal tells later.
+//!
+//! A write that failed may be repeated as it is, whether or not it was written after all: each finds what is there. Only
+//! a run begun without a `request_id` would be begun twice.
+
+mod places;
 
 use futures::future::BoxFuture;
 use uuid::Uuid;
@@ -17,7 +22,10 @@ use uuid::Uuid;
 use super::StoreError;
 use crate::audit;
 use crate::keypool::AccountId;
+use crate::ledger::fingerprint::{Field, Fingerprint};
 use crate::ledger::{Micros, Text, UserId};
+
+pub(in crate::store) use places::{CHUNK, digest, rank};
 
 /// A run to be begun.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,6 +48,13 @@ pub struct NewRun {
     pub settings: Text,
     /// What a repeat under the `request_id` is compared by, as JSON of the fields above but `settings` and `actor`.
     pub content: Text,
+}
+
+impl NewRun {
+    /// What a repeat must agree with.
+    pub(super) fn fingerprint(&self) -> Fingerprint {
+        Fingerprint::new().text(Field::InputParams, &self.content)
+    }
 }
 
 /// What came of beginning one.
@@ -118,7 +133,8 @@ pub struct Run {
     pub error: Text,
 }
 
-/// What a run tells of itself as it goes on; `None` leaves what is stored.
+/// What a run tells of itself as it goes on; `None` leaves what is stored. A state other than running ends it, at the
+/// store's now. The costs applied are counted by [`ReconcileStore::apply_costs`] itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[allow(missing_docs, reason = "each is the field of Run of that name")]
 pub struct RunChange {
@@ -128,13 +144,13 @@ pub struct RunChange {
     pub total: Option<i64>,
     pub findings: Option<[i64; 3]>,
     pub cost_changes: Option<i64>,
-    pub costs_applied: Option<i64>,
     pub summary: Option<Text>,
     pub error: Option<Text>,
     pub evidence_time: Option<Micros>,
-    /// Sets the moment it was over to the store's now.
-    pub is_over: bool,
 }
+
+/// What is kept of a page that could not be read.
+pub const GARBAGE_BYTES: usize = 64 << 10;
 
 /// How far one source of one account has been fetched: a row of `scrip_reconciliation_fetches`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -155,7 +171,7 @@ pub struct FetchRow {
     pub result: Text,
     /// Why it failed, as JSON for people and programs; empty otherwise.
     pub error: Text,
-    /// The page that could not be read, as it came, cut; empty otherwise.
+    /// The page that could not be read, as it came, cut to [`GARBAGE_BYTES`]; empty otherwise.
     pub garbage: Vec<u8>,
 }
 
@@ -170,7 +186,7 @@ pub struct EventRow {
     pub request_id: Text,
     /// The model.
     pub endpoint_id: Text,
-    /// fal's time of it.
+    /// fal's time of it, as `raw` says it.
     pub time: Micros,
     /// After discount, in nano-USD; `None` where fal does not say.
     pub cost_nano_usd: Option<i64>,
@@ -178,6 +194,20 @@ pub struct EventRow {
     pub units_nano: Option<i64>,
     /// The row as fal wrote it, canonical JSON: what tells two events of one request apart.
     pub raw: Text,
+}
+
+/// What a snapshot is to hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Extent {
+    /// The run that judges: events that a later one brought are not there.
+    pub run_id: i64,
+    /// Tasks created in [start, end) are judged.
+    pub tasks: (Micros, Micros),
+    /// Events of [start, end). Where it starts before `tasks`, tasks created since then that are still open come along.
+    pub events: (Micros, Micros),
+    /// The workspaces whose events count, each once, with the account that stands for it in this run: its events are
+    /// answered as that account's, whichever brought them first.
+    pub sources: Vec<(Text, AccountId)>,
 }
 
 /// Which findings to list.
@@ -194,21 +224,29 @@ pub struct FindingQuery {
 /// A stored finding: gravest first, then by rule, then as they arose.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FindingRow {
-    /// Its number in the order above; unique in its run.
+    /// Its place in that order: the severity's rank (1 is the gravest), the rule, the number.
     pub place: (i16, Text, i64),
     /// As the audit found it.
     pub finding: audit::Finding,
 }
 
-/// A row of a report: its layer, its number there, and itself as JSON.
-pub type ReportRow = (i16, i64, String);
+/// A stored row of the report.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReportRow {
+    /// 1 workspaces, 2 accounts by user and model, 3 users.
+    pub layer: i16,
+    /// Its place in the layer.
+    pub number: i64,
+    /// What it says, as JSON.
+    pub content: String,
+}
 
 /// A planned cost that was, or was not, written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Applied {
-    /// The number of the last planned cost looked at; where fewer than the limit were left, there are no more.
+    /// The number of the last planned cost looked at.
     pub after: i64,
-    /// Looked at.
+    /// How many were looked at: fewer than the limit where there are no more.
     pub seen: u32,
     /// Written now: the others had the cost already, or another one than the plan knew.
     pub written: u32,
@@ -222,7 +260,7 @@ pub trait ReconcileStore: Send + Sync + 'static {
     /// Gives the named lease back, if it is this holder's.
     fn let_go(&self, name: &'static str, holder: Uuid) -> BoxFuture<'_, Result<(), StoreError>>;
 
-    /// Begins a run.
+    /// Begins a run. A `request_id` that any method of user 0 used for something else is [`Begun::Reused`].
     fn create_run<'a>(&'a self, new: &'a NewRun) -> BoxFuture<'a, Result<Begun, StoreError>>;
 
     /// One run.
@@ -240,7 +278,8 @@ pub trait ReconcileStore: Send + Sync + 'static {
     /// How far a run has fetched.
     fn fetches(&self, run_id: i64) -> BoxFuture<'_, Result<Vec<FetchRow>, StoreError>>;
 
-    /// Stores a page: its events, as far as they are new, and how far the fetch is, in one commit.
+    /// Stores a page: its events, as far as they are new, and how far the fetch is, in one commit (a page of more than
+    /// 2,000 events in several, the last of which tells of it).
     fn save_fetch<'a>(
         &'a self,
         run_id: i64,
@@ -248,15 +287,10 @@ pub trait ReconcileStore: Send + Sync + 'static {
         events: &'a [EventRow],
     ) -> BoxFuture<'a, Result<(), StoreError>>;
 
-    /// One snapshot of what a run judges. `events` are those of [`start`, `end`) of the workspaces named that this run
-    /// or an earlier one brought.
-    fn evidence<'a>(
-        &'a self,
-        run: &'a Run,
-        events_end: Micros,
-    ) -> BoxFuture<'a, Result<Box<dyn Evidence>, StoreError>>;
+    /// One snapshot of what a run judges, as of now.
+    fn evidence<'a>(&'a self, extent: &'a Extent) -> BoxFuture<'a, Result<Box<dyn Evidence>, StoreError>>;
 
-    /// Forgets what a run found so far: it judges anew.
+    /// Forgets what a run found so far, and its counts: it judges anew. What it wrote to tasks stays.
     fn clear_results(&self, run_id: i64) -> BoxFuture<'_, Result<(), StoreError>>;
 
     /// Adds findings, numbered from `first`.
@@ -284,8 +318,10 @@ pub trait ReconcileStore: Send + Sync + 'static {
         costs: &'a [audit::CostChange],
     ) -> BoxFuture<'a, Result<(), StoreError>>;
 
-    /// Writes the next planned costs after `after` to their tasks, at most `limit`: where a task still has the cost the
-    /// plan started from, its billed cost alone changes, and the audit log says so once a chunk.
+    /// Writes the next planned costs after `after` to their tasks, at most `limit` (1 to 2,000): where a task still has
+    /// the cost the plan started from, its billed cost alone changes. Of a chunk that wrote any, the audit log has a line
+    /// and the run the count. One that was written before is not written again. On PostgreSQL the users of the chunk are
+    /// locked as a batch locks its own: their charges wait for it.
     fn apply_costs(&self, run_id: i64, after: i64, limit: u32) -> BoxFuture<'_, Result<Applied, StoreError>>;
 
     /// Findings, gravest first.
@@ -308,11 +344,12 @@ pub trait ReconcileStore: Send + Sync + 'static {
 /// What a run judges, as of one moment, stream by stream, each in the order `audit` asks for. Each call answers the
 /// next rows, at most `limit`; an empty answer is the end.
 pub trait Evidence: Send {
-    /// Every account there is or was, with every key id it ever had, its workspace and its newest balance; `fetch`,
-    /// `selected` and `usage` are the run's to fill in.
+    /// Every account there is or was, with every key id that was ever leased of it, its workspace, and the balance that
+    /// is known as of the snapshot; `fetch` ([`audit::Fetch::NotAsked`]), `selected` (false) and `usage` are the run's to
+    /// fill in.
     fn accounts(&mut self) -> BoxFuture<'_, Result<Vec<audit::Account>, StoreError>>;
 
-    /// Tasks created in the period, and any other that an event names, by [`audit::Task::sort_key`], bytewise.
+    /// The tasks of the [`Extent`], and any other that one of its events names, by [`audit::Task::sort_key`], bytewise.
     fn tasks(&mut self, limit: u32) -> BoxFuture<'_, Result<Vec<audit::Task>, StoreError>>;
 
     /// Events by request id, bytewise. One whose cost fal does not say is left out, and counted.
@@ -325,7 +362,7 @@ pub trait Evidence: Send {
     fn user_tasks(&mut self, limit: u32) -> BoxFuture<'_, Result<Vec<audit::UserTasks>, StoreError>>;
 
     /// What the ledgers say of each quarter of an hour from `start` to `end` (time zones differ by whole quarters), by
-    /// user and time; the day is the caller's to tell.
+    /// user and time; the day is the caller's to tell. Quarters without movement are left out. Another range begins anew.
     fn user_quarters(
         &mut self,
         range: (Micros, Micros),

@@ -12,6 +12,7 @@ mod idempotency;
 mod keys;
 mod lists;
 mod peers;
+mod reconciliation;
 mod refusals;
 mod service;
 mod tasks;

@@ -36,7 +36,10 @@ async fn accounts_that_were_there_before_the_pool_are_kept() {
     .unwrap();
     drop(raw);
     let report = migrate(&world.url(), &world.options()).await.unwrap();
-    assert_eq!((report.applied, report.version), (vec!["0002_keypool".to_owned()], 2));
+    assert_eq!(
+        (report.applied, report.version),
+        (["0002_keypool", "0003_reconciliation"].map(str::to_owned).to_vec(), 3)
+    );
 
     let store = open(&world.url(), world.options()).await.unwrap();
     let found = store.reader().list_accounts(Page { before: None, limit: 10 }).await.unwrap();

@@ -9,6 +9,8 @@ mod answer;
 mod command;
 mod enums;
 pub(super) mod query;
+pub(super) mod reconciliation;
+mod reconciliation_answer;
 mod time;
 
 pub(super) use answer::{balance, charged, entry, lease, past_balance};

@@ -22,7 +22,7 @@ fn service() -> (Billing, Tasks) {
     let limits = Limits { max_batch_items: 3, ..Limits::default() };
     let options = EngineOptions { limits, ..EngineOptions::default() };
     let engine = Engine::start(&Memory::default(), System::ids(), options);
-    let routes = routes(engine.handle(), Options::default());
+    let routes = routes(engine.handle(), None, Options::default());
     (BillingServiceClient::new(routes.clone()), TaskServiceClient::new(routes))
 }
 
@@ -198,7 +198,7 @@ async fn send_raw(message: &[u8], options: Options) -> Status {
         .header("content-type", "application/grpc")
         .body(http_body_util::Full::new(bytes::Bytes::from(framed)))
         .unwrap();
-    let response = routes(engine.handle(), options).oneshot(request).await.unwrap();
+    let response = routes(engine.handle(), None, options).oneshot(request).await.unwrap();
     Status::from_header_map(response.headers()).expect("refused before any answer")
 }
 

@@ -152,7 +152,7 @@ async fn set_reader(connection: &mut PgConnection, limit: Duration) -> Result<()
 }
 
 /// As PostgreSQL reads a setting without a unit.
-fn millis(duration: Duration) -> String {
+pub(super) fn millis(duration: Duration) -> String {
     // 0 would mean no limit at all.
     duration.as_millis().clamp(1, i32::MAX as u128).to_string()
 }

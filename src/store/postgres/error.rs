@@ -14,7 +14,7 @@ use sqlx::postgres::{PgDatabaseError, PgSeverity};
 use super::super::{Failure, StoreError, Transacted};
 
 /// Unique violations that mean "another replica was first: read and decide again".
-const CONTESTED: [&str; 9] = [
+const CONTESTED: [&str; 13] = [
     "ts_fal_tasks_task_id",
     "ts_users_pkey",
     "scrip_requests_pkey",
@@ -24,6 +24,10 @@ const CONTESTED: [&str; 9] = [
     "scrip_account_keys_lease",
     "scrip_leases_live",
     "scrip_leases_fence",
+    "scrip_reconciliations_request",
+    "scrip_reconciliation_fetches_pkey",
+    "scrip_billing_events_pkey",
+    "scrip_leader_leases_pkey",
 ];
 
 /// Why a statement gave no answer, or not the one it should.

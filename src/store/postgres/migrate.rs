@@ -20,9 +20,10 @@ use super::error::store_error;
 use super::schema::{self, Applied};
 
 /// Number, name and SQL of each migration, ascending. Append-only, in step with those of SQLite.
-const MIGRATIONS: [(i32, &str, &str); 2] = [
+const MIGRATIONS: [(i32, &str, &str); 3] = [
     (1, "ledger", include_str!("../../../migrations/postgres/0001_ledger.sql")),
     (2, "keypool", include_str!("../../../migrations/postgres/0002_keypool.sql")),
+    (3, "reconciliation", include_str!("../../../migrations/postgres/0003_reconciliation.sql")),
 ];
 
 /// Brings the database at `url` to what this binary expects.

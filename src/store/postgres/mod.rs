@@ -10,7 +10,7 @@
 //! | migrate | `migrate` | a schema that is behind, if migrating was not asked for |
 //!
 //! Then writes go through a `writer`, each on a connection of its own, and everything else through the `reader`'s
-//! pool. All SQL is in `sql/`, one statement a file; a test prepares every one of them.
+//! pool; what reconciliation keeps and judges is in `reconcile`. All SQL is in `sql/`, one statement a file; a test prepares every one of them.
 
 mod audit;
 mod connect;
@@ -21,6 +21,7 @@ mod keys_read;
 mod keys_write;
 mod migrate;
 mod reader;
+mod reconcile;
 mod schema;
 mod time;
 mod write;
@@ -31,9 +32,11 @@ use std::time::Duration;
 
 use sqlx::Connection;
 
+use super::reconcile::ReconcileStore;
 use super::{Reader, Store, StoreError, Writer};
 use connect::Target;
 use reader::PostgresReader;
+use reconcile::PostgresReconcile;
 use writer::PostgresWriter;
 
 pub use migrate::migrate;
@@ -69,6 +72,7 @@ impl Default for Options {
 pub struct Postgres {
     target: Target,
     reader: Arc<PostgresReader>,
+    reconcile: Arc<PostgresReconcile>,
     description: String,
 }
 
@@ -92,7 +96,8 @@ pub async fn open(url: &str, options: Options) -> Result<Arc<dyn Store>, StoreEr
     connection.close().await.ok();
     let description = format!("PostgreSQL {} at {}", server.version, target.place(&server.database));
     let reader = Arc::new(PostgresReader::new(target.clone(), options.readers));
-    Ok(Arc::new(Postgres { target, reader, description }))
+    let reconcile = Arc::new(PostgresReconcile::new(target.clone(), Arc::clone(&reader)));
+    Ok(Arc::new(Postgres { target, reader, reconcile, description }))
 }
 
 impl Store for Postgres {
@@ -102,6 +107,10 @@ impl Store for Postgres {
 
     fn reader(&self) -> Arc<dyn Reader> {
         Arc::clone(&self.reader) as Arc<dyn Reader>
+    }
+
+    fn reconcile(&self) -> Option<Arc<dyn ReconcileStore>> {
+        Some(Arc::clone(&self.reconcile) as Arc<dyn ReconcileStore>)
     }
 
     fn describe(&self) -> String {

@@ -52,7 +52,7 @@ impl PostgresReader {
         }
     }
 
-    async fn read<T>(
+    pub(super) async fn read<T>(
         &self,
         what: &'static str,
         statement: Statement<'_>,

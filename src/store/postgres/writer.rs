@@ -122,7 +122,7 @@ fn first_id_of(moment: Micros) -> Uuid {
 }
 
 /// Closes a connection that failed, in good order if the server still listens, so that its locks go at once.
-async fn discard(connection: PgConnection) {
+pub(super) async fn discard(connection: PgConnection) {
     tokio::time::timeout(GOODBYE, connection.close()).await.ok();
 }
 

@@ -6,6 +6,7 @@
 //! | examine it, refuse what is not ours or not sound, migrate it | `admission` |
 //! | write batches: BEGIN IMMEDIATE, read, decide, write, COMMIT with an fsync | `writer`, `plan` |
 //! | answer what changes nothing, from read-only connections | `reader`, `audit` |
+//! | runs of reconciliation: their rows through the writer, their evidence from a snapshot | `reconcile` |
 //!
 //! Several processes may share the file (a command beside the server): each waits for the write lock of the other.
 
@@ -18,6 +19,7 @@ mod keys_rows;
 mod location;
 mod plan;
 mod reader;
+mod reconcile;
 mod rows;
 mod sql;
 mod time;
@@ -34,7 +36,9 @@ use tokio::sync::Mutex;
 use self::connection::Config;
 use self::location::Location;
 use self::reader::PoolReader;
+use self::reconcile::SqliteReconcile;
 use self::writer::{Session, SharedWriter};
+use super::reconcile::ReconcileStore;
 use super::{MigrationReport, Reader, Store, StoreError, Writer};
 use crate::clock::Clock;
 
@@ -139,6 +143,11 @@ impl Store for Sqlite {
 
     fn reader(&self) -> Arc<dyn Reader> {
         Arc::clone(&self.reader) as Arc<dyn Reader>
+    }
+
+    fn reconcile(&self) -> Option<Arc<dyn ReconcileStore>> {
+        let (session, reader) = (Arc::clone(&self.session), Arc::clone(&self.reader));
+        Some(Arc::new(SqliteReconcile { session, reader }))
     }
 
     fn describe(&self) -> String {

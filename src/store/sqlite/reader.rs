@@ -33,10 +33,10 @@ pub(super) struct PoolReader {
     pub(super) clock: Arc<dyn Clock>,
 }
 
-type Statement = Query<'static, Sqlite, SqliteArguments>;
+pub(super) type Statement = Query<'static, Sqlite, SqliteArguments>;
 
 impl PoolReader {
-    async fn all<T>(
+    pub(super) async fn all<T>(
         &self,
         what: &'static str,
         statement: Statement,
@@ -46,7 +46,7 @@ impl PoolReader {
         found.iter().map(row).collect::<Result<_, _>>().map_err(|error| store_error(what, error))
     }
 
-    async fn one<T>(
+    pub(super) async fn one<T>(
         &self,
         what: &'static str,
         statement: Statement,

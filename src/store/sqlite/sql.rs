@@ -102,7 +102,7 @@ pub(super) struct Bulk {
 
 impl Bulk {
     /// Widens a text that holds one row: `VALUES (?, …)`.
-    fn of(text: &'static str) -> Self {
+    pub(super) fn of(text: &'static str) -> Self {
         Self { widths: WIDTHS.map(|width| (width, widened(text, width))) }
     }
 

@@ -209,6 +209,43 @@ impl Session {
         StoreError::Damaged { what: IN_DOUBT, source: Box::new(error) }
     }
 
+    /// A transaction for what is no batch, and its moment. What becomes of it is told to [`Session::end`].
+    pub(super) async fn open(&mut self) -> Result<(&mut SqliteConnection, Micros), StoreError> {
+        let clock = Arc::clone(&self.clock);
+        let connection = self.begin().await?;
+        Ok((connection, clock.now()))
+    }
+
+    /// Commits such a transaction if all of it was done; rolls back what was not.
+    pub(super) async fn end<T>(&mut self, done: Result<T, StoreError>) -> Result<T, StoreError> {
+        let done = match done {
+            Ok(done) => self.commit().await.map(|()| done),
+            Err(error) => Err(error),
+        };
+        self.settle().await;
+        done.map_err(|error| match error {
+            StoreError::ReadOnly { .. } | StoreError::Unavailable { .. } => {
+                self.connection = None;
+                error
+            }
+            StoreError::Damaged { .. } => self.doubt(error),
+            error => error,
+        })
+    }
+
+    async fn commit(&mut self) -> Result<(), StoreError> {
+        let Some(connection) = &mut self.connection else {
+            return Err(bug("committing", "there is no connection"));
+        };
+        match raw(connection, "COMMIT").await {
+            Ok(()) => {
+                self.unsettled = false;
+                Ok(())
+            }
+            Err(error) => Err(self.after_commit(error).unwrap_or_else(|error| error)),
+        }
+    }
+
     async fn prune(&mut self, before: Micros, limit: u32) -> Result<u64, StoreError> {
         let connection = self.begin().await?;
         let millis = u64::try_from(before.0 / 1_000).unwrap_or_default();

@@ -133,8 +133,8 @@ impl Bench {
     }
 }
 
-/// Whether a method means nothing without a key pool: [`keys`] tests those that name a task, the pool's own the rest.
-const fn needs_keys(method: Method) -> bool {
+/// Whether a method is another room's: [`keys`] tests those that name a task, the pool and reconciliation the rest.
+const fn is_of_another_room(method: Method) -> bool {
     matches!(
         method,
         Method::SelectKey
@@ -142,6 +142,7 @@ const fn needs_keys(method: Method) -> bool {
             | Method::UpdateAccount
             | Method::DeleteAccount
             | Method::NoteAttempt
+            | Method::StartReconciliation
     )
 }
 

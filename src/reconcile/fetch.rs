@@ -1,0 +1,229 @@
+//! The first phase of a run: what fal says, asked through one account of each workspace, several at a time, and kept
+//! page by page with the place after it. What was kept before a crash is not asked for again.
+//!
+//! A failure is an answer too: it is kept with its reason, and the others go on. What fal cannot be blamed for (the
+//! database is away, this process is to stop) ends the phase; nothing kept is lost.
+
+use std::collections::BTreeSet;
+
+use futures::StreamExt;
+use futures::future::BoxFuture;
+use futures::stream;
+
+use super::accounts::{Accounts, Asker};
+use super::balances;
+use super::failure::{Source, Why};
+use super::pages::{self, Place};
+use super::progress::{Phase, Reporter};
+use super::run::Halt;
+use crate::engine::Handle;
+use crate::fal::{self, EventsQuery, UsageQuery, Window};
+use crate::keypool::AccountId;
+use crate::ledger::{Micros, Text};
+use crate::store::reconcile::{FetchRow, GARBAGE_BYTES, ReconcileStore, Run};
+
+/// The state of a fetch that has not come to its end.
+const RUNNING: &str = "running";
+
+/// What the phase needs.
+pub(super) struct Fetcher<'a> {
+    pub(super) store: &'a dyn ReconcileStore,
+    pub(super) engine: &'a Handle,
+    pub(super) client: &'a fal::Client,
+    pub(super) run: &'a Run,
+    /// The period that billing events are asked for.
+    pub(super) events: (Micros, Micros),
+    /// Workspaces that are asked at once.
+    pub(super) parallel: usize,
+    pub(super) reporter: &'a Reporter,
+}
+
+impl Fetcher<'_> {
+    /// Fetches all there is, and goes on where an earlier attempt ended. Answers the workspaces that were asked, each
+    /// with the account that stands for it.
+    pub(super) async fn fetch(&self) -> Result<Vec<(Text, AccountId)>, Halt> {
+        let kept = self.store.fetches(self.run.id).await?;
+        // Balances first: with them come the names of workspaces, by which everything else is asked once.
+        let askers = self.askers(&kept).await?;
+        let mut asked: Vec<BoxFuture<'_, Result<(), Halt>>> = Vec::with_capacity(askers.len());
+        for asker in &askers {
+            asked.push(Box::pin(self.balance(asker, row_of(&kept, asker, Source::Balance))));
+        }
+        self.all(asked).await?;
+        let kept = self.store.fetches(self.run.id).await?;
+        let askers = self.askers(&kept).await?;
+        let mut asked: Vec<BoxFuture<'_, Result<(), Halt>>> = Vec::with_capacity(askers.len());
+        for asker in &askers {
+            asked.push(Box::pin(self.bill(asker, &kept)));
+        }
+        self.all(asked).await?;
+        Ok(askers.iter().map(|asker| (Text::clone(&asker.workspace), asker.account_id)).collect())
+    }
+
+    async fn askers(&self, kept: &[FetchRow]) -> Result<Vec<Asker>, Halt> {
+        let accounts = Accounts::read(self.engine).await?;
+        let began: BTreeSet<AccountId> = kept.iter().map(|row| row.account_id).collect();
+        let workspaces = accounts.workspaces(&self.run.account_ids);
+        Ok(accounts.askers(&workspaces, &began, self.engine.keyring()))
+    }
+
+    /// Waits for all, a bounded number at a time. The first that must not go on ends it for all.
+    async fn all(&self, asked: Vec<BoxFuture<'_, Result<(), Halt>>>) -> Result<(), Halt> {
+        let total = i64::try_from(asked.len()).unwrap_or(i64::MAX);
+        self.reporter.show(Phase::Fetching, 0, total);
+        let mut done = 0;
+        let mut asked = stream::iter(asked).buffer_unordered(self.parallel.max(1));
+        while let Some(ended) = asked.next().await {
+            ended?;
+            done += 1;
+            self.reporter.show(Phase::Fetching, done, total);
+        }
+        Ok(())
+    }
+
+    async fn balance(&self, asker: &Asker, mut row: FetchRow) -> Result<(), Halt> {
+        if &*row.state != RUNNING {
+            return Ok(());
+        }
+        let Ok(key) = &asker.key else { return Ok(()) };
+        let answer = self.unless_stopped(self.client.account(key)).await?;
+        match answer {
+            Ok((account, _)) => {
+                balances::hear(self.engine, asker, &account).await?;
+                row.result = pages::balance_json(&account).into();
+                row.rows = 1;
+                self.end(row).await
+            }
+            Err(error) => self.fail(row, &error).await,
+        }
+    }
+
+    /// What the workspace was billed: request by request, and the totals to hold that against.
+    async fn bill(&self, asker: &Asker, kept: &[FetchRow]) -> Result<(), Halt> {
+        let events = row_of(kept, asker, Source::BillingEvents);
+        if &*events.state == RUNNING {
+            match &asker.key {
+                Ok(key) => self.events(asker, key, events).await?,
+                Err(why) => self.refuse(events, why).await?,
+            }
+        }
+        let usage = row_of(kept, asker, Source::Usage);
+        match &asker.key {
+            Ok(key) if &*usage.state == RUNNING => self.usage(key, usage).await,
+            // Said once is enough.
+            _ => Ok(()),
+        }
+    }
+
+    async fn events(&self, asker: &Asker, key: &fal::ApiKey, mut row: FetchRow) -> Result<(), Halt> {
+        let asked = Window::new(self.events.0, self.events.1).and_then(|window| {
+            let pages = self.client.billing_events(key, EventsQuery::all(window))?;
+            match Place::from_json(&row.position) {
+                Some(place) => pages.starting_at(place.into()),
+                None => Ok(pages),
+            }
+        });
+        let mut pages = match asked {
+            Ok(pages) => pages,
+            Err(error) => return self.fail(row, &error).await,
+        };
+        let mut unpriced = pages::unpriced_of(&row.result);
+        loop {
+            let page = match self.unless_stopped(pages.next_page()).await? {
+                Ok(Some(page)) => page,
+                Ok(None) => return self.end(row).await,
+                Err(error) => return self.fail(row, &error).await,
+            };
+            let events = match pages::events(&page, &asker.workspace, asker.account_id).await {
+                Ok(events) => events,
+                Err(why) => {
+                    row.garbage = cut(&page.raw);
+                    return self.refuse(row, &why).await;
+                }
+            };
+            unpriced += events.iter().filter(|event| event.cost_nano_usd.is_none()).count();
+            row.pages = row.pages.saturating_add(1);
+            row.rows = row.rows.saturating_add(i64::try_from(events.len()).unwrap_or(i64::MAX));
+            row.position = page.next.map(|next| Place::from(next).to_json()).unwrap_or_default().into();
+            row.result = pages::unpriced_json(unpriced).into();
+            if row.position.is_empty() {
+                row.state = "complete".into();
+            }
+            self.store.save_fetch(self.run.id, &row, &events).await?;
+            if row.position.is_empty() {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn usage(&self, key: &fal::ApiKey, mut row: FetchRow) -> Result<(), Halt> {
+        let asked = Window::new(self.run.start, self.run.end)
+            .and_then(|window| self.client.usage(key, UsageQuery::totals(window)));
+        let mut pages = match asked {
+            Ok(pages) => pages,
+            Err(error) => return self.fail(row, &error).await,
+        };
+        // The totals are of the whole period, and the same on every page.
+        let summary = match self.unless_stopped(pages.next_page()).await? {
+            Ok(page) => page.map(|page| page.rows.summary).unwrap_or_default(),
+            Err(error) => return self.fail(row, &error).await,
+        };
+        match pages::usage_json(&summary) {
+            Ok(json) => {
+                row.rows = i64::try_from(summary.len()).unwrap_or(i64::MAX);
+                row.result = json.into();
+                self.end(row).await
+            }
+            Err(why) => self.refuse(row, &why).await,
+        }
+    }
+
+    /// The answer, unless this process is to stop before it comes.
+    async fn unless_stopped<T>(&self, answer: impl Future<Output = T>) -> Result<T, Halt> {
+        tokio::select! {
+            biased;
+            () = self.reporter.stopped() => Err(Halt::Stopped),
+            answer = answer => Ok(answer),
+        }
+    }
+
+    async fn end(&self, mut row: FetchRow) -> Result<(), Halt> {
+        row.state = "complete".into();
+        row.position = Text::default();
+        Ok(self.store.save_fetch(self.run.id, &row, &[]).await?)
+    }
+
+    async fn fail(&self, mut row: FetchRow, error: &fal::Error) -> Result<(), Halt> {
+        tracing::warn!(account_id = row.account_id, source = &*row.source, %error, "fal was not fetched to the end");
+        if let fal::Error::Garbage { evidence, .. } = error {
+            row.garbage = cut(&evidence.0);
+        }
+        self.refuse(row, &Why::from(error)).await
+    }
+
+    async fn refuse(&self, mut row: FetchRow, why: &Why) -> Result<(), Halt> {
+        row.state = "failed".into();
+        row.error = why.to_json().into();
+        Ok(self.store.save_fetch(self.run.id, &row, &[]).await?)
+    }
+}
+
+/// Where the fetch of a source stands; at its beginning if nothing is kept of it.
+fn row_of(kept: &[FetchRow], asker: &Asker, source: Source) -> FetchRow {
+    let of = |row: &&FetchRow| row.account_id == asker.account_id && &*row.source == source.as_str();
+    kept.iter().find(of).cloned().unwrap_or_else(|| FetchRow {
+        account_id: asker.account_id,
+        source: source.as_str().into(),
+        position: Text::default(),
+        pages: 0,
+        rows: 0,
+        state: RUNNING.into(),
+        result: Text::default(),
+        error: Text::default(),
+        garbage: Vec::new(),
+    })
+}
+
+fn cut(body: &[u8]) -> Vec<u8> {
+    body[..body.len().min(GARBAGE_BYTES)].to_vec()
+}

@@ -1,0 +1,257 @@
+//! One run, from where it stands to its end: fetch → judge → apply → over.
+//!
+//! Whatever ends it before (a crash, a drain, a database that is away) leaves it running: whoever takes it up again
+//! fetches what is missing and judges anew, or goes on applying where it had begun to.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::AbortHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::fetch::Fetcher;
+use super::judge::Judge;
+use super::progress::{Local, Phase, Progress, Reporter};
+use super::settings::Settings;
+use super::{Parts, WORK};
+use crate::audit::{self, Disorder};
+use crate::engine::EngineError;
+use crate::ledger::Micros;
+use crate::store::StoreError;
+use crate::store::reconcile::{Run, RunChange, RunState};
+
+/// How often a run tells its row how far it is, and its lease that it is at it.
+const TELL_EVERY: Duration = Duration::from_secs(1);
+/// Tasks whose cost is written in one commit.
+const COSTS: u32 = 1_000;
+
+/// Why a run did not come to its end now.
+#[derive(Debug)]
+pub(super) enum Halt {
+    /// This process is to stop, or another one has taken the work over.
+    Stopped,
+    /// The database did not do its part.
+    Store(StoreError),
+    /// The engine did not.
+    Engine(EngineError),
+    /// It cannot come to an end at all.
+    Failed(String),
+}
+
+impl From<StoreError> for Halt {
+    fn from(error: StoreError) -> Self {
+        match error {
+            // Nothing that passes: the log has the driver's words.
+            StoreError::Bug { .. } => {
+                let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
+                tracing::error!(%error, cause, "a run of reconciliation failed");
+                Halt::Failed("internal error, recorded in the server's log".to_owned())
+            }
+            error => Halt::Store(error),
+        }
+    }
+}
+
+impl From<EngineError> for Halt {
+    fn from(error: EngineError) -> Self {
+        match error {
+            EngineError::Internal => Halt::Failed("internal error, recorded in the server's log".to_owned()),
+            error => Halt::Engine(error),
+        }
+    }
+}
+
+impl From<Disorder> for Halt {
+    fn from(disorder: Disorder) -> Self {
+        Halt::Failed(format!("the evidence contradicts itself: {disorder}"))
+    }
+}
+
+/// The audit counts as the ledger does, with a type of its own.
+pub(super) const fn micros(time: Micros) -> audit::Micros {
+    audit::Micros(time.0)
+}
+
+/// Takes a run to its end.
+///
+/// # Errors
+/// Whatever keeps it from its end now; it is then still running.
+pub(super) async fn work(
+    parts: &Arc<Parts>,
+    run: &Run,
+    told: &watch::Sender<Local>,
+    stop: CancellationToken,
+) -> Result<(), Halt> {
+    let reporter = Arc::new(Reporter::new(run.id, told.clone(), stop.clone()));
+    let _telling =
+        Telling(tokio::spawn(tell(Arc::clone(parts), run.id, Arc::clone(&reporter), stop)).abort_handle());
+    tracing::info!(reconciliation_id = run.id, phase = &*run.phase, "reconciliation works at a run");
+    let work = Work { parts, run, reporter: &reporter };
+    match work.to_its_end().await {
+        Err(Halt::Failed(why)) => {
+            tracing::error!(reconciliation_id = run.id, why, "reconciliation gives a run up");
+            let change = RunChange {
+                state: Some(RunState::Failed),
+                phase: Some(Phase::Over.as_str().into()),
+                error: Some(why.into()),
+                ..RunChange::default()
+            };
+            parts.store.update_run(run.id, &change).await?;
+            Ok(())
+        }
+        ended => ended,
+    }
+}
+
+struct Work<'a> {
+    parts: &'a Parts,
+    run: &'a Run,
+    reporter: &'a Reporter,
+}
+
+impl Work<'_> {
+    async fn to_its_end(&self) -> Result<(), Halt> {
+        let (parts, run) = (self.parts, self.run);
+        let is_judged = &*run.phase == Phase::Applying.as_str() && !run.summary.is_empty();
+        let mut state = RunState::Completed;
+        if is_judged {
+            self.reporter.found(run.findings);
+            if super::Summary::from_json(&run.summary).is_none_or(|kept| !kept.failures.is_empty()) {
+                state = RunState::Partial;
+            }
+        } else {
+            state = self.fetch_and_judge(state).await?;
+        }
+        if run.apply_costs {
+            self.apply().await?;
+        }
+        let over = RunChange {
+            state: Some(state),
+            phase: Some(Phase::Over.as_str().into()),
+            done: Some(0),
+            total: Some(0),
+            ..RunChange::default()
+        };
+        parts.store.update_run(run.id, &over).await?;
+        tracing::info!(reconciliation_id = run.id, state = state.as_str(), "a run of reconciliation is over");
+        Ok(())
+    }
+
+    async fn fetch_and_judge(&self, mut state: RunState) -> Result<RunState, Halt> {
+        let (parts, run) = (self.parts, self.run);
+        let settings = Settings::from_json(&run.settings)
+            .ok_or_else(|| Halt::Failed("its settings cannot be read by this version".to_owned()))?;
+        // The first answer of fal is as old as this: nothing younger is missed by the tasks that are judged by it.
+        let evidence_time = match run.evidence_time {
+            Some(time) => time,
+            None => {
+                let now = parts.engine.now().await?;
+                let change = RunChange { evidence_time: Some(now), ..RunChange::default() };
+                parts.store.update_run(run.id, &change).await?;
+                now
+            }
+        };
+        let events = events(run, &settings);
+        let fetcher = Fetcher {
+            store: &*parts.store,
+            engine: &parts.engine,
+            client: &parts.client,
+            run,
+            events,
+            parallel: parts.options.parallel,
+            reporter: self.reporter,
+        };
+        let sources = fetcher.fetch().await?;
+        let judge = Judge {
+            store: &*parts.store,
+            reader: &*parts.reader,
+            run,
+            settings: &settings,
+            sources,
+            events,
+            evidence_time,
+            reporter: self.reporter,
+        };
+        let judged = judge.judge().await?;
+        if !judged.summary.failures.is_empty() {
+            state = RunState::Partial;
+        }
+        let change = RunChange {
+            phase: Some(Phase::Applying.as_str().into()),
+            findings: Some(judged.findings),
+            cost_changes: Some(judged.cost_changes),
+            summary: Some(judged.summary.to_json().into()),
+            ..RunChange::default()
+        };
+        parts.store.update_run(run.id, &change).await?;
+        Ok(state)
+    }
+
+    /// Writes the planned costs, chunk by chunk. One that was written before is passed over.
+    async fn apply(&self) -> Result<(), Halt> {
+        let (mut after, mut seen) = (-1, 0_i64);
+        loop {
+            self.reporter.show(Phase::Applying, seen, 0);
+            if self.reporter.is_stopped() {
+                return Err(Halt::Stopped);
+            }
+            let chunk = self.parts.store.apply_costs(self.run.id, after, COSTS).await?;
+            (after, seen) = (chunk.after, seen.saturating_add(chunk.seen.into()));
+            if chunk.seen < COSTS {
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// The period that events are asked for. It reaches back as far as a task may have been too young for the run that was
+/// about it, and to the lag after the end, but not to what had not happened when the run was begun.
+fn events(run: &Run, settings: &Settings) -> (Micros, Micros) {
+    let audit::Thresholds { billing_lag_micros: lag, stuck_after_micros: stuck, .. } = settings.thresholds;
+    let start = run.start.plus(stuck.saturating_add(lag).saturating_neg());
+    (start, run.end.plus(lag).min(run.create_time).max(run.end))
+}
+
+/// Tells a run's row how far it is, and keeps the lease of the work; where that is lost, the work is to stop.
+async fn tell(parts: Arc<Parts>, run_id: i64, reporter: Arc<Reporter>, stop: CancellationToken) {
+    let mut told = Progress::BEGINNING;
+    let mut held = tokio::time::Instant::now();
+    loop {
+        tokio::time::sleep(TELL_EVERY).await;
+        match parts.store.hold(WORK, parts.holder, parts.options.hold_micros()).await {
+            Ok(true) => held = tokio::time::Instant::now(),
+            Ok(false) => return stop.cancel(),
+            Err(error) => {
+                tracing::debug!(%error, "the lease of reconciliation could not be renewed");
+                if held.elapsed() >= parts.options.hold_for {
+                    return stop.cancel();
+                }
+            }
+        }
+        let now = reporter.progress();
+        if now == told {
+            continue;
+        }
+        // What a run has found counts once it is stored with the rest: until then this is for people.
+        let change = RunChange {
+            phase: (now.phase != Phase::Applying).then(|| now.phase.as_str().into()),
+            done: Some(now.done),
+            total: Some(now.total),
+            findings: Some(now.findings),
+            ..RunChange::default()
+        };
+        if parts.store.update_run(run_id, &change).await.is_ok() {
+            told = now;
+        }
+    }
+}
+
+/// Ends the telling with the work.
+struct Telling(AbortHandle);
+
+impl Drop for Telling {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}

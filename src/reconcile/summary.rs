@@ -1,0 +1,28 @@
+//! What a run keeps of its report besides findings and rows.
+
+use serde::{Deserialize, Serialize};
+
+use super::failure::Failure;
+use crate::audit::Report;
+
+/// The report without the rows of its three layers, and what the report cannot know.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Summary {
+    /// Totals, days, models and counts; `workspaces`, `tasks` and `users` are empty.
+    pub report: Report,
+    /// What could not be fetched, by account.
+    pub failures: Vec<Failure>,
+    /// Broken invariants of the ledger beyond those that are findings of rule B4: `scrip verify` names them all.
+    pub unlisted_disagreements: u64,
+}
+
+impl Summary {
+    pub(super) fn to_json(&self) -> String {
+        serde_json::to_string(self).unwrap_or_default()
+    }
+
+    /// Reads what a run kept; `None` before it has judged, or for what this version cannot read.
+    pub fn from_json(json: &str) -> Option<Self> {
+        serde_json::from_str(json).ok()
+    }
+}

@@ -1,0 +1,147 @@
+//! The work in the background: runs that wait are taken up, runs by schedule are begun, balances are refreshed.
+//!
+//! Every replica has this loop. A lease by name lets one of them work at a time; it is renewed while a run goes on, and
+//! a process that fell silent loses it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Notify, watch};
+use tokio_util::sync::CancellationToken;
+
+use super::progress::Local;
+use super::run::{self, Halt};
+use super::{BALANCES, Parts, WORK, balances};
+use crate::ledger::{Micros, Text};
+use crate::store::Page;
+use crate::store::reconcile::NewRun;
+
+/// Who is written as the actor of scheduled runs.
+const SCHEDULE: &str = "schedule";
+/// How many runs are looked through for the last scheduled one.
+const RUNS: u32 = 200;
+/// The longest period that a schedule makes up for.
+const MOST_MISSED: Duration = Duration::from_secs(31 * 24 * 3_600);
+
+/// How the handle and the worker hear of each other.
+#[derive(Clone)]
+pub(super) struct Signals {
+    /// A run was begun here.
+    pub(super) begun: Arc<Notify>,
+    /// How far the run is that is worked at here.
+    pub(super) told: watch::Sender<Local>,
+}
+
+/// Looks for work until it is to stop.
+pub(super) async fn work(parts: Arc<Parts>, signals: Signals, stopping: CancellationToken) {
+    // The end of the newest period that has its run: what is known need not be looked up again.
+    let mut begun_until = None;
+    loop {
+        if let Err(halt) = turn(&parts, &signals.told, &stopping, &mut begun_until).await {
+            match halt {
+                Halt::Stopped => {}
+                Halt::Store(error) => tracing::warn!(%error, "reconciliation waits for the database"),
+                Halt::Engine(error) => tracing::warn!(%error, "reconciliation waits for the engine"),
+                Halt::Failed(why) => tracing::error!(why, "reconciliation could not look for work"),
+            }
+        }
+        tokio::select! {
+            biased;
+            () = stopping.cancelled() => return,
+            () = signals.begun.notified() => {}
+            () = tokio::time::sleep(parts.options.poll_every) => {}
+        }
+    }
+}
+
+/// Begins what is due, and works at what waits if no other process does.
+async fn turn(
+    parts: &Arc<Parts>,
+    told: &watch::Sender<Local>,
+    stopping: &CancellationToken,
+    begun_until: &mut Option<Micros>,
+) -> Result<(), Halt> {
+    if let Some(every) = parts.options.reconcile_every {
+        begin_due(parts, every, begun_until).await?;
+    }
+    while !stopping.is_cancelled() && !parts.store.unfinished_runs().await?.is_empty() {
+        if !parts.store.hold(WORK, parts.holder, parts.options.hold_micros()).await? {
+            return Ok(());
+        }
+        // Read again under the lease: the one who had it may have ended the run meanwhile.
+        let next = parts.store.unfinished_runs().await?.into_iter().next();
+        let ended = match &next {
+            Some(run) => run::work(parts, run, told, stopping.child_token()).await,
+            None => Ok(()),
+        };
+        let let_go = parts.store.let_go(WORK, parts.holder).await;
+        ended?;
+        let_go?;
+    }
+    Ok(())
+}
+
+/// Begins the run of the newest whole period that ended a lag ago. Periods are counted from 1970, so that every replica
+/// names the same one, and the name of the run lets one of them begin it. What a stop of all replicas left out is in
+/// the next run's period, up to a month.
+async fn begin_due(parts: &Parts, every: Duration, begun_until: &mut Option<Micros>) -> Result<(), Halt> {
+    let every = i64::try_from(every.as_micros()).unwrap_or(i64::MAX).max(1);
+    let lag = parts.options.settings.thresholds.billing_lag_micros;
+    let due = parts.engine.now().await?.plus(lag.saturating_neg());
+    let end = Micros(due.0.div_euclid(every).saturating_mul(every));
+    if begun_until.is_some_and(|until| until >= end) {
+        return Ok(());
+    }
+    let runs = parts.store.list_runs(Page { before: None, limit: RUNS }).await?;
+    let newest = runs.iter().filter(|run| &*run.actor == SCHEDULE).map(|run| run.end).max();
+    if newest.is_some_and(|newest| newest >= end) {
+        *begun_until = newest;
+        return Ok(());
+    }
+    let (usual, missed) =
+        (end.plus(every.saturating_neg()), i64::try_from(MOST_MISSED.as_micros()).unwrap_or(i64::MAX));
+    let start = newest.map_or(usual, |newest| newest.max(end.plus(missed.max(every).saturating_neg())));
+    let request_id = format!("{SCHEDULE}-{every}-{}", end.0);
+    let new = NewRun {
+        request_id: Some(request_id.as_str().into()),
+        actor: Text::from(SCHEDULE),
+        start,
+        end,
+        account_ids: Vec::new(),
+        user_ids: Vec::new(),
+        apply_costs: true,
+        settings: parts.options.settings.to_json().into(),
+        content: request_id.into(),
+    };
+    parts.store.create_run(&new).await?;
+    *begun_until = Some(end);
+    Ok(())
+}
+
+/// Asks for the balances of all workspaces, again and again, in one process at a time.
+pub(super) async fn refresh_balances(parts: Arc<Parts>, stopping: CancellationToken) {
+    let Some(every) = parts.options.balance_every else { return };
+    let micros = i64::try_from(every.as_micros()).unwrap_or(i64::MAX);
+    loop {
+        // Not given back: until it ends, nobody need ask again.
+        match parts.store.hold(BALANCES, parts.holder, micros).await {
+            Ok(true) => {
+                let refreshed = tokio::select! {
+                    biased;
+                    () = stopping.cancelled() => return,
+                    refreshed = balances::refresh(&parts.engine, &parts.client) => refreshed,
+                };
+                if let Err(error) = refreshed {
+                    tracing::warn!(%error, "the balances of the accounts could not be refreshed");
+                }
+            }
+            Ok(false) => {}
+            Err(error) => tracing::debug!(%error, "the lease of balances could not be taken"),
+        }
+        tokio::select! {
+            biased;
+            () = stopping.cancelled() => return,
+            () = tokio::time::sleep(every) => {}
+        }
+    }
+}

@@ -1,0 +1,246 @@
+//! Reconciliation: its rows, and the evidence it judges.
+//!
+//! | phase | where |
+//! |---|---|
+//! | runs, how far they fetched, the events they brought, leases by name | `runs` |
+//! | findings, rows of the report, costs | `results` |
+//! | the snapshot that a run judges | `evidence` |
+//!
+//! Writes have a connection of their own, set as the engine's are, one transaction at a time and each of some thousand
+//! rows at most. While one runs its connection belongs to it alone: it comes back only after COMMIT was answered, and
+//! whatever ends it early closes it, so that the server rolls back.
+
+mod evidence;
+mod results;
+mod runs;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use sqlx::postgres::PgRow;
+use sqlx::{Connection, PgConnection, PgTransaction};
+use tokio::sync::{Mutex, MutexGuard};
+use uuid::Uuid;
+
+use self::evidence::Snapshot;
+use super::connect::Target;
+use super::error::{Trouble, within};
+use super::reader::{PostgresReader, Statement};
+use super::writer::discard;
+use crate::audit;
+use crate::store::reconcile::{
+    Applied, Begun, EventRow, Evidence, Extent, FetchRow, FindingQuery, FindingRow, NewRun, ReconcileStore,
+    ReportRow, Run, RunChange,
+};
+use crate::store::{Page, StoreError};
+
+/// The store's reconciliation.
+pub(super) struct PostgresReconcile {
+    target: Target,
+    reader: Arc<PostgresReader>,
+    /// Outside any transaction. `None` before the first write, while one runs, and after a failure.
+    connection: Mutex<Option<PgConnection>>,
+}
+
+impl PostgresReconcile {
+    pub(super) fn new(target: Target, reader: Arc<PostgresReader>) -> Self {
+        Self { target, reader, connection: Mutex::new(None) }
+    }
+
+    /// The connection for one write.
+    async fn desk(&self) -> Result<Desk<'_>, StoreError> {
+        let mut place = self.connection.lock().await;
+        let connection = match place.take() {
+            Some(connection) => connection,
+            None => self.target.connect_writer().await?,
+        };
+        Ok(Desk { place, connection, limit: self.target.limit })
+    }
+}
+
+/// The connection while something is written.
+struct Desk<'a> {
+    place: MutexGuard<'a, Option<PgConnection>>,
+    connection: PgConnection,
+    limit: Duration,
+}
+
+impl Desk<'_> {
+    /// Runs one statement, which is a transaction of its own; answers how many rows it wrote.
+    async fn execute(mut self, what: &'static str, statement: Statement<'_>) -> Result<u64, StoreError> {
+        let done = within(self.limit, statement.execute(&mut self.connection)).await;
+        self.end(what, done.map(|done| done.rows_affected())).await
+    }
+
+    /// Puts the connection back, or closes it after a failure.
+    async fn end<T>(mut self, what: &'static str, done: Result<T, Trouble>) -> Result<T, StoreError> {
+        match done {
+            Ok(done) => {
+                *self.place = Some(self.connection);
+                Ok(done)
+            }
+            Err(trouble) => {
+                discard(self.connection).await;
+                Err(trouble.store_error(what))
+            }
+        }
+    }
+}
+
+/// A transaction whose steps each keep the limit.
+struct Steps<'c> {
+    transaction: PgTransaction<'c>,
+    limit: Duration,
+}
+
+impl<'c> Steps<'c> {
+    /// Begins, READ COMMITTED whatever the database's default is.
+    async fn begin(connection: &'c mut PgConnection, limit: Duration) -> Result<Self, Trouble> {
+        let transaction =
+            within(limit, connection.begin_with("BEGIN ISOLATION LEVEL READ COMMITTED")).await?;
+        Ok(Self { transaction, limit })
+    }
+
+    /// Answers how many rows a statement wrote.
+    async fn execute(&mut self, statement: Statement<'_>) -> Result<u64, Trouble> {
+        let done = within(self.limit, statement.execute(&mut *self.transaction)).await?;
+        Ok(done.rows_affected())
+    }
+
+    /// Answers the first row of a statement.
+    async fn row(&mut self, statement: Statement<'_>) -> Result<Option<PgRow>, Trouble> {
+        within(self.limit, statement.fetch_optional(&mut *self.transaction)).await
+    }
+
+    /// As [`Steps::row`], of a statement that has one.
+    async fn one(&mut self, statement: Statement<'_>) -> Result<PgRow, Trouble> {
+        self.row(statement).await?.ok_or_else(|| Trouble::Wrong("no row came back".to_owned()))
+    }
+
+    async fn commit(self) -> Result<(), Trouble> {
+        within(self.limit, self.transaction.commit()).await
+    }
+}
+
+/// Rows with their numbers.
+fn numbered<T>(first: i64, rows: &[T]) -> Vec<(i64, &T)> {
+    (first..).zip(rows).collect()
+}
+
+impl ReconcileStore for PostgresReconcile {
+    fn hold(&self, name: &'static str, holder: Uuid, micros: i64) -> BoxFuture<'_, Result<bool, StoreError>> {
+        Box::pin(self.take_lease(name, holder, micros))
+    }
+
+    fn let_go(&self, name: &'static str, holder: Uuid) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(self.give_lease_back(name, holder))
+    }
+
+    fn create_run<'a>(&'a self, new: &'a NewRun) -> BoxFuture<'a, Result<Begun, StoreError>> {
+        Box::pin(self.begin_run(new))
+    }
+
+    fn run(&self, id: i64) -> BoxFuture<'_, Result<Option<Run>, StoreError>> {
+        let statement = sqlx::query(include_str!("sql/run.sql")).bind(id);
+        Box::pin(async move {
+            Ok(self.reader.read("reading a run", statement, runs::run).await?.into_iter().next())
+        })
+    }
+
+    fn list_runs(&self, page: Page) -> BoxFuture<'_, Result<Vec<Run>, StoreError>> {
+        let statement = sqlx::query(include_str!("sql/list_runs.sql"))
+            .bind(page.before.unwrap_or(i64::MAX))
+            .bind(i64::from(page.limit));
+        Box::pin(self.reader.read("listing runs", statement, runs::run))
+    }
+
+    fn unfinished_runs(&self) -> BoxFuture<'_, Result<Vec<Run>, StoreError>> {
+        let statement = sqlx::query(include_str!("sql/unfinished_runs.sql"));
+        Box::pin(self.reader.read("looking for unfinished runs", statement, runs::run))
+    }
+
+    fn update_run<'a>(&'a self, id: i64, change: &'a RunChange) -> BoxFuture<'a, Result<bool, StoreError>> {
+        Box::pin(self.change_run(id, change))
+    }
+
+    fn fetches(&self, run_id: i64) -> BoxFuture<'_, Result<Vec<FetchRow>, StoreError>> {
+        let statement = sqlx::query(include_str!("sql/fetches.sql")).bind(run_id);
+        Box::pin(self.reader.read("reading fetches", statement, runs::fetch))
+    }
+
+    fn save_fetch<'a>(
+        &'a self,
+        run_id: i64,
+        fetch: &'a FetchRow,
+        events: &'a [EventRow],
+    ) -> BoxFuture<'a, Result<(), StoreError>> {
+        Box::pin(self.save_page(run_id, fetch, events))
+    }
+
+    fn evidence<'a>(&'a self, extent: &'a Extent) -> BoxFuture<'a, Result<Box<dyn Evidence>, StoreError>> {
+        Box::pin(async move {
+            let snapshot = Snapshot::begin(&self.target, extent).await?;
+            Ok(Box::new(snapshot) as Box<dyn Evidence>)
+        })
+    }
+
+    fn clear_results(&self, run_id: i64) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(self.forget(run_id))
+    }
+
+    fn add_findings<'a>(
+        &'a self,
+        run_id: i64,
+        first: i64,
+        findings: &'a [audit::Finding],
+    ) -> BoxFuture<'a, Result<(), StoreError>> {
+        Box::pin(self.keep_findings(run_id, first, findings))
+    }
+
+    fn add_rows<'a>(
+        &'a self,
+        run_id: i64,
+        layer: i16,
+        first: i64,
+        rows: &'a [String],
+    ) -> BoxFuture<'a, Result<(), StoreError>> {
+        Box::pin(self.keep_rows((run_id, layer), first, rows))
+    }
+
+    fn add_costs<'a>(
+        &'a self,
+        run_id: i64,
+        first: i64,
+        costs: &'a [audit::CostChange],
+    ) -> BoxFuture<'a, Result<(), StoreError>> {
+        Box::pin(self.keep_costs(run_id, first, costs))
+    }
+
+    fn apply_costs(&self, run_id: i64, after: i64, limit: u32) -> BoxFuture<'_, Result<Applied, StoreError>> {
+        Box::pin(self.write_costs(run_id, after, limit))
+    }
+
+    fn findings<'a>(
+        &'a self,
+        query: &'a FindingQuery,
+        after: Option<(i16, &'a str, i64)>,
+        limit: u32,
+    ) -> BoxFuture<'a, Result<Vec<FindingRow>, StoreError>> {
+        Box::pin(self.list_findings(query, after, limit))
+    }
+
+    fn rows(
+        &self,
+        run_id: i64,
+        after: (i16, i64),
+        limit: u32,
+    ) -> BoxFuture<'_, Result<Vec<ReportRow>, StoreError>> {
+        let statement = sqlx::query(include_str!("sql/rows.sql"))
+            .bind(run_id)
+            .bind(after.0)
+            .bind(after.1)
+            .bind(i64::from(limit));
+        Box::pin(self.reader.read("reading a report", statement, results::report_row))
+    }
+}

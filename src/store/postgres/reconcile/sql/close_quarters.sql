@@ -1,0 +1,2 @@
+-- Another range of quarters is asked for.
+CLOSE run_quarters

@@ -1,0 +1,2 @@
+-- Counts the costs that a chunk has written.
+UPDATE scrip_reconciliations SET costs_applied = costs_applied + $2::bigint WHERE id = $1::bigint

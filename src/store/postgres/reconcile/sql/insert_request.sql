@@ -1,0 +1,3 @@
+-- Keeps a caller's key, with what it was used for.
+INSERT INTO scrip_requests (user_id, request_id, method, fingerprint, created_at)
+VALUES (0, $1::text, $2::text, $3::bytea, clock_timestamp())

@@ -1,0 +1,249 @@
+//! Runs, how far they fetched, the events they brought, and which process works at them.
+
+use sqlx::Row;
+use sqlx::sqlite::{SqliteConnection, SqliteRow};
+use uuid::Uuid;
+
+use super::super::error::{bug, store_error};
+use super::super::rows::Cells;
+use super::super::time;
+use super::{SqliteReconcile, insert, sql};
+use crate::ledger::{Fingerprint, Method, Micros, Text};
+use crate::store::StoreError;
+use crate::store::reconcile::{
+    Begun, CHUNK, EventRow, FetchRow, GARBAGE_BYTES, NewRun, Run, RunChange, RunState, digest,
+};
+
+impl SqliteReconcile {
+    pub(super) async fn take_lease(
+        &self,
+        name: &'static str,
+        holder: Uuid,
+        micros: i64,
+    ) -> Result<bool, StoreError> {
+        let mut session = self.session.lock().await;
+        let done = async {
+            let (connection, now) = session.open().await?;
+            let statement = sqlx::query(sql::HOLD)
+                .bind(name)
+                .bind(holder)
+                .bind(time::to_text(now))
+                .bind(time::to_text(now.plus(micros)));
+            let done = statement.execute(connection).await;
+            let done = done.map_err(|error| store_error("taking a lease by name", error))?;
+            Ok(done.rows_affected() == 1)
+        };
+        let done = done.await;
+        session.end(done).await
+    }
+
+    pub(super) async fn give_lease_back(&self, name: &'static str, holder: Uuid) -> Result<(), StoreError> {
+        let mut session = self.session.lock().await;
+        let done = async {
+            let (connection, _) = session.open().await?;
+            let done = sqlx::query(sql::LET_GO).bind(name).bind(holder).execute(connection).await;
+            done.map(drop).map_err(|error| store_error("giving a lease back", error))
+        };
+        let done = done.await;
+        session.end(done).await
+    }
+
+    pub(super) async fn begin_run(&self, new: &NewRun) -> Result<Begun, StoreError> {
+        let mut session = self.session.lock().await;
+        let done = async {
+            let (connection, now) = session.open().await?;
+            create(connection, now, new).await
+        };
+        let done = done.await;
+        session.end(done).await
+    }
+
+    pub(super) async fn change_run(&self, id: i64, change: &RunChange) -> Result<bool, StoreError> {
+        let mut session = self.session.lock().await;
+        let done = async {
+            let (connection, now) = session.open().await?;
+            let [high, medium, low] = change.findings.map_or([None; 3], |counts| counts.map(Some));
+            let statement = sqlx::query(sql::UPDATE_RUN)
+                .bind(id)
+                .bind(change.state.map(RunState::as_str))
+                .bind(change.phase.clone())
+                .bind(change.done)
+                .bind(change.total)
+                .bind(high)
+                .bind(medium)
+                .bind(low)
+                .bind(change.cost_changes)
+                .bind(change.summary.clone())
+                .bind(change.error.clone())
+                .bind(change.evidence_time.map(time::to_text))
+                .bind(time::to_text(now));
+            let done = statement.execute(connection).await;
+            let done = done.map_err(|error| store_error("changing a run", error))?;
+            Ok(done.rows_affected() == 1)
+        };
+        let done = done.await;
+        session.end(done).await
+    }
+
+    pub(super) async fn save_page(
+        &self,
+        run_id: i64,
+        fetch: &FetchRow,
+        events: &[EventRow],
+    ) -> Result<(), StoreError> {
+        // Events are the same whenever they come: only the last chunk tells how far the fetch is.
+        let mut chunks = events.chunks(CHUNK).peekable();
+        loop {
+            let events = chunks.next().unwrap_or_default();
+            let is_last = chunks.peek().is_none();
+            let mut session = self.session.lock().await;
+            let done = async {
+                let (connection, _) = session.open().await?;
+                save_events(connection, run_id, events).await?;
+                if is_last { save_fetch(connection, run_id, fetch).await } else { Ok(()) }
+            };
+            let done = done.await;
+            session.end(done).await?;
+            if is_last {
+                return Ok(());
+            }
+        }
+    }
+}
+
+async fn create(connection: &mut SqliteConnection, now: Micros, new: &NewRun) -> Result<Begun, StoreError> {
+    const WHAT: &str = "beginning a run";
+    let failed = |error| store_error(WHAT, error);
+    let method = Method::StartReconciliation;
+    if let Some(request_id) = &new.request_id {
+        let asked = sqlx::query(sql::READ_REQUEST).bind(Text::clone(request_id));
+        if let Some(row) = asked.fetch_optional(&mut *connection).await.map_err(failed)? {
+            let used_for: &str = row.try_get(0).map_err(failed)?;
+            let content = Fingerprint::from_stored(row.try_get(1).map_err(failed)?);
+            let began: Option<i64> = row.try_get(2).map_err(failed)?;
+            return Ok(match began {
+                Some(id) if used_for == method.as_str() && content == new.fingerprint() => Begun::Replay(id),
+                _ => Begun::Reused,
+            });
+        }
+        let kept = sqlx::query(sql::INSERT_REQUEST)
+            .bind(Text::clone(request_id))
+            .bind(method.as_str())
+            .bind(new.fingerprint().as_bytes().to_vec())
+            .bind(time::to_text(now));
+        kept.execute(&mut *connection).await.map_err(failed)?;
+    }
+    let statement = sqlx::query(sql::INSERT_RUN)
+        .bind(new.request_id.clone())
+        .bind(time::to_text(new.start))
+        .bind(time::to_text(new.end))
+        .bind(json(&new.account_ids)?)
+        .bind(json(&new.user_ids)?)
+        .bind(new.apply_costs)
+        .bind(Text::clone(&new.settings))
+        .bind(Text::clone(&new.actor))
+        .bind(time::to_text(now));
+    let done = statement.execute(connection).await.map_err(failed)?;
+    Ok(Begun::New(done.last_insert_rowid()))
+}
+
+async fn save_events(
+    connection: &mut SqliteConnection,
+    run_id: i64,
+    events: &[EventRow],
+) -> Result<(), StoreError> {
+    insert(connection, "keeping events", &sql::INSERT_EVENTS, events, |values, event| {
+        values
+            .put(Text::clone(&event.workspace))
+            .put(time::to_text(event.time))
+            .put(Text::clone(&event.request_id))
+            .put(digest(&event.raw).to_vec())
+            .put(run_id)
+            .put(event.account_id)
+            .put(Text::clone(&event.endpoint_id))
+            .put(event.cost_nano_usd)
+            .put(event.units_nano)
+            .put(Text::clone(&event.raw));
+    })
+    .await
+}
+
+async fn save_fetch(
+    connection: &mut SqliteConnection,
+    run_id: i64,
+    fetch: &FetchRow,
+) -> Result<(), StoreError> {
+    let garbage = &fetch.garbage[..fetch.garbage.len().min(GARBAGE_BYTES)];
+    let statement = sqlx::query(sql::SAVE_FETCH)
+        .bind(run_id)
+        .bind(fetch.account_id)
+        .bind(Text::clone(&fetch.source))
+        .bind(Text::clone(&fetch.position))
+        .bind(fetch.pages)
+        .bind(fetch.rows)
+        .bind(Text::clone(&fetch.state))
+        .bind(Text::clone(&fetch.result))
+        .bind(Text::clone(&fetch.error))
+        .bind(garbage.to_vec());
+    let done = statement.execute(connection).await;
+    done.map(drop).map_err(|error| store_error("keeping how far a fetch is", error))
+}
+
+fn json(ids: &[i64]) -> Result<String, StoreError> {
+    serde_json::to_string(ids).map_err(|error| bug("writing ids", error))
+}
+
+/// A row of `scrip_reconciliations`.
+pub(super) fn run(row: &SqliteRow) -> Result<Run, sqlx::Error> {
+    let mut cells = Cells::of(row);
+    Ok(Run {
+        id: cells.get()?,
+        state: {
+            let word: &str = cells.get()?;
+            RunState::parse(word).ok_or_else(|| unreadable("the state of a run", word))?
+        },
+        start: cells.time()?,
+        end: cells.time()?,
+        account_ids: ids(cells.get()?)?,
+        user_ids: ids(cells.get()?)?,
+        apply_costs: cells.get()?,
+        settings: cells.text()?,
+        actor: cells.text()?,
+        create_time: cells.time()?,
+        evidence_time: cells.optional_time()?,
+        complete_time: cells.optional_time()?,
+        phase: cells.text()?,
+        done: cells.get()?,
+        total: cells.get()?,
+        findings: [cells.get()?, cells.get()?, cells.get()?],
+        cost_changes: cells.get()?,
+        costs_applied: cells.get()?,
+        summary: cells.text()?,
+        error: cells.text()?,
+    })
+}
+
+/// A row of `scrip_reconciliation_fetches`.
+pub(super) fn fetch(row: &SqliteRow) -> Result<FetchRow, sqlx::Error> {
+    let mut cells = Cells::of(row);
+    Ok(FetchRow {
+        account_id: cells.get()?,
+        source: cells.text()?,
+        position: cells.text()?,
+        pages: cells.get()?,
+        rows: cells.get()?,
+        state: cells.text()?,
+        result: cells.text()?,
+        error: cells.text()?,
+        garbage: cells.get()?,
+    })
+}
+
+fn ids(json: &str) -> Result<Vec<i64>, sqlx::Error> {
+    serde_json::from_str(json).map_err(|_| unreadable("an array of ids", json))
+}
+
+/// What is stored is not what this release writes.
+pub(super) fn unreadable(expected: &str, found: &str) -> sqlx::Error {
+    sqlx::Error::Decode(format!("expected {expected}, found {found:?}").into())
+}

@@ -1,0 +1,6 @@
+-- Every account there is or was, with the ids of all keys that were ever leased of it.
+SELECT a.id, a.name, a.workspace, a.balance_nano_usd,
+       (SELECT json_group_array(k.key_id ORDER BY k.key_id) FROM scrip_account_keys AS k
+         WHERE k.account_id = a.id AND k.purpose = 'lease')
+FROM ts_fal_account AS a
+ORDER BY a.id

@@ -1,0 +1,7 @@
+-- Findings of one severity, by rule and number: after a place, and no further than a rule.
+SELECT f.severity_rank, f.rule, f.number, f.account_id, f.workspace, f.user_id, f.task_id, f.online_task_id, f.app_name,
+       f.evidence
+FROM scrip_findings AS f
+WHERE f.run_id = ?1 AND f.severity_rank = ?2 AND (f.rule, f.number) > (?3, ?4) AND f.rule <= ?5
+ORDER BY f.rule, f.number
+LIMIT ?6

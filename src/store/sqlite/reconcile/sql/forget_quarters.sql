@@ -1,0 +1,2 @@
+-- Another range of quarters is asked for.
+DELETE FROM temp.run_quarters

@@ -1,0 +1,125 @@
+//! `scrip demo`, `scrip audit` and `scrip usage` on the real binary.
+
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use serde_json::Value;
+use support::desk::Desk;
+
+/// The demo's day.
+const DAY: &str = "--start 2025-11-11 --end 2025-11-11";
+
+#[test]
+fn the_demo_finds_what_was_mixed_in_and_leaves_nothing_behind() {
+    let desk = Desk::empty();
+    let said = desk.run("demo");
+    assert_eq!((said.code, said.err.as_str()), (0, ""), "{}", said.out);
+    for rule in ["A2", "A3", "A5", "A6", "A7", "A8", "B1", "B2", "B3", "B5", "B6", "B7"] {
+        let fired = said.out.lines().any(|line| {
+            let mut words = line.split_whitespace();
+            matches!(words.next(), Some("HIGH" | "MEDIUM" | "LOW")) && words.next() == Some(rule)
+        });
+        assert!(fired, "{rule} did not fire:\n{}", said.out);
+    }
+    assert!(said.out.contains("Layer 1") && said.out.contains("上海工作室"), "{}", said.out);
+    assert!(said.out.contains("Try next:"), "{}", said.out);
+    let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
+    let excerpt = readme.split("```text\n").find(|part| part.starts_with("Layer 1")).expect("an excerpt");
+    for line in excerpt.lines().take_while(|line| *line != "```").filter(|line| *line != "…") {
+        assert!(
+            said.out.lines().any(|printed| printed == line),
+            "the README shows what is not printed: {line}"
+        );
+    }
+    assert_eq!(std::fs::read_dir(desk.path("")).unwrap().count(), 0);
+}
+
+#[test]
+fn the_same_seed_is_the_same_day_in_either_language() {
+    let desk = Desk::empty();
+    let (one, other) = (desk.run("demo --seed 3 --jobs 60"), desk.run("demo --seed 3 --jobs 60"));
+    assert_eq!((one.code, &one.out), (0, &other.out));
+    let chinese = desk.run("demo --seed 3 --jobs 60 --lang zh");
+    assert_eq!(chinese.code, 0);
+    assert!(chinese.out.contains("接下来可以试试"), "{}", chinese.out);
+    let counts = |out: &str| out.lines().filter(|line| line.contains("B1 ") || line.contains("A3 ")).count();
+    assert_eq!(counts(&one.out), counts(&chinese.out));
+    let busy = desk.run("demo --jobs 5000");
+    assert_eq!((busy.code, busy.err.as_str()), (0, ""));
+}
+
+#[test]
+fn a_kept_demo_can_be_looked_around_in_and_its_page_stands_alone() {
+    let desk = Desk::empty();
+    let said = desk.run("demo --jobs 60 --keep kept --html audit.html");
+    assert_eq!(said.code, 0, "{said:?}");
+    let page = std::fs::read_to_string(desk.path("audit.html")).unwrap();
+    assert!(
+        page.contains("<svg") && page.ends_with("</html>\n") && !page.contains("src=\"http"),
+        "{}",
+        page.len()
+    );
+    let url = "--database-url sqlite://kept/scrip.db";
+    let verify = desk.run(&format!("verify {url}"));
+    assert_eq!(verify.code, 0, "{verify:?}");
+    let keys = desk.run(&format!("keys list {url}"));
+    assert_eq!(keys.code, 0, "{keys:?}");
+    desk.run("demo --keep kept").refused_with(2, &["kept", "there already"]);
+
+    // fal is gone: nothing is silently complete. Port 1 answers nobody.
+    let fal = "--fal-base-url http://127.0.0.1:1/v1 --fal-allow-loopback";
+    let audit = desk.run(&format!("audit {DAY} {url} {fal} --format json --ids 3"));
+    assert_eq!(audit.code, 2, "{audit:?}");
+    assert!(audit.err.contains("not fetched: account 3 (上海工作室), billing events"), "{}", audit.err);
+    let report: Value = serde_json::from_str(&audit.out).unwrap();
+    assert!(report.is_object());
+    let usage = desk.run(&format!("usage {DAY} {url} {fal}"));
+    usage.refused_with(2, &["account"]);
+}
+
+#[test]
+fn an_audit_of_books_without_accounts_agrees_and_each_format_is_written() {
+    let desk = Desk::empty();
+    assert_eq!(desk.run("migrate").code, 0);
+    assert_eq!(desk.run("credit 7 500 --purse points --request-id r1").code, 0);
+    let audit = desk.run("audit");
+    assert_eq!((audit.code, audit.err.as_str()), (0, ""), "{audit:?}");
+    assert!(audit.out.contains("Layer 3"), "{}", audit.out);
+    let chinese = desk.run("audit --lang zh");
+    assert!(chinese.code == 0 && !chinese.out.contains("Layer 3"), "{}", chinese.out);
+    for format in ["json", "csv", "html"] {
+        let said = desk.run(&format!("audit --format {format} --output report.{format}"));
+        assert_eq!((said.code, said.out.as_str()), (0, ""), "{format}: {said:?}");
+        assert!(
+            std::fs::read_to_string(desk.path(&format!("report.{format}"))).unwrap().len() > 100,
+            "{format}"
+        );
+    }
+    let usage = desk.run("usage");
+    assert_eq!((usage.code, usage.out.trim()), (0, "All accounts: 0.00 USD"));
+}
+
+#[test]
+fn what_cannot_be_audited_is_said_before_anything_is_begun() {
+    let desk = Desk::empty();
+    desk.run("audit").refused_with(2, &["scrip.db"]);
+    assert_eq!(desk.run("migrate").code, 0);
+    desk.run("audit --start 2026-02-02 --end 2026-02-01").refused_with(1, &["end_time", "after start_time"]);
+    desk.run("audit --start 2024-01-01 --end 2025-06-01").refused_with(1, &["366 days"]);
+    desk.run("audit --start 2199-01-01").refused_with(1, &["future"]);
+    desk.run("audit --ids 4").refused_with(1, &["account 4"]);
+    desk.run("audit --timezone Nowhere/Land").refused_with(2, &["timezone", "Nowhere/Land"]);
+    desk.run("audit --output missing/report.html").refused_with(2, &["missing"]);
+    desk.run("audit --fal-base-url http://127.0.0.1:1/v1").refused_with(2, &["fal-base-url"]);
+    for wrong in
+        ["audit --start yesterday", "audit --points-per-usd 0", "audit --ids x", "audit --format pdf"]
+    {
+        assert_eq!(desk.run(wrong).code, 2, "{wrong}");
+    }
+    assert_eq!(
+        desk.run("audit --start 2025-11-11 --end 2025-11-11 --timezone Asia/Shanghai --fen-per-usd 718.23")
+            .code,
+        0
+    );
+}

@@ -1,0 +1,9 @@
+//! Reconciliation through the whole stack: a database, the engine, the fake fal over real HTTP, and runs on all three.
+
+#![allow(clippy::unwrap_used)]
+
+mod faults;
+mod rules;
+mod runs;
+mod workspaces;
+mod world;

@@ -1,0 +1,154 @@
+//! Whom fal is asked through, and what it tells of an account besides its bill.
+
+use scrip::fal::fake::{Event, Workspace};
+use scrip::reconcile::{Reason, RunState, UsageQuestion};
+use scrip::store::Page;
+
+use crate::world::{DAY, HOUR, MODEL, START, World, day};
+
+fn asked(world: &World, path: &str) -> usize {
+    world.fal.seen().iter().filter(|seen| seen.path.ends_with(path)).count()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_workspace_with_two_accounts_is_asked_and_counted_once() {
+    let world = World::new().await;
+    world.account("a", "w").await;
+    world.account("b", "w").await;
+    world.credit(7, 1_000).await;
+    world.sound("one", 7, (1, "a", "w")).await;
+    world.sound("two", 7, (2, "b", "w")).await;
+    world.later();
+    let outcome = world.reconcile(true).await;
+    assert_eq!((outcome.run.state, outcome.rules()), (RunState::Completed, vec![]));
+    assert_eq!((asked(&world, "billing-events"), asked(&world, "models/usage")), (1, 1));
+    let totals = outcome.summary.unwrap().report.totals;
+    assert_eq!((totals.official_cost_nano_usd, totals.events.events), (40_000_000, 2));
+    assert_eq!(
+        world.billed_cost("two").await,
+        Some(20_000_000),
+        "the other account's task is billed through the first"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_key_for_the_platform_api_is_asked_with_where_there_is_one() {
+    let world = World::new().await;
+    // Neither of the keys that are leased may see the bill.
+    let workspace =
+        Workspace::new("w", "9").plain_key("key-a:secret").plain_key("key-b:secret").key("admin:secret");
+    world.fal.world().add(workspace);
+    world.stored("a", "w", None).await;
+    world.stored("b", "w", Some("admin:secret")).await;
+    world.later();
+    let outcome = world.reconcile(false).await;
+    assert_eq!((outcome.run.state, outcome.failures()), (RunState::Completed, vec![]));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_that_cannot_be_opened_here_is_named_and_the_others_are_asked() {
+    let world = World::new().await;
+    world.account("a", "w").await;
+    // Sealed by another process, whose key this one does not have.
+    let sealed = scrip::vault::Keyring::generate(scrip::vault::KekId::new("lost").unwrap(), [9; 32]);
+    let key = scrip::vault::FalKey::new("key-x:secret".to_owned()).unwrap();
+    let sealed = sealed.seal(&key, scrip::keypool::Purpose::Lease, [3; 24]).unwrap();
+    let new = scrip::keypool::NewAccount {
+        name: "x".into(),
+        key: scrip::keypool::NewKey { key_id: "key-x".into(), sealed },
+        billing_key: None,
+        workspace: "lost".into(),
+        max_concurrency: 2,
+        priority: 0,
+        weight: 100,
+        allowed_apps: scrip::keypool::AllowList::default(),
+        remark: "".into(),
+        balance_nano_usd: None,
+    };
+    let create = scrip::keypool::Command::Create(new);
+    world.engine.handle().keys(create, "", &"test".into(), None).await.unwrap();
+    world.later();
+    let outcome = world.reconcile(false).await;
+    assert_eq!(outcome.run.state, RunState::Partial);
+    let failures = outcome.failures();
+    assert_eq!(failures.len(), 1, "{failures:?}");
+    assert_eq!((failures[0].1, failures[0].2), ("billing_events", Reason::SecretUnavailable));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn balances_are_heard_and_accounts_whose_workspace_nobody_told_join_the_one_that_fal_bills() {
+    let world = World::new().await;
+    let workspace = Workspace::new("studio", "12.5").key("key-a:secret").key("key-b:secret");
+    world.fal.world().add(workspace.event(Event::new("req-x", MODEL, START + HOUR)));
+    world.stored("a", "", None).await;
+    world.stored("b", "", None).await;
+    world.later();
+    let outcome = world.reconcile(false).await;
+    assert_eq!(outcome.run.state, RunState::Completed);
+    assert_eq!((asked(&world, "account/billing"), asked(&world, "billing-events")), (2, 1));
+    let accounts = world.engine.handle().list_accounts(Page { before: None, limit: 10 }).await.unwrap();
+    let known: Vec<_> = accounts
+        .iter()
+        .map(|record| (&*record.account.workspace, record.workspace.balance_nano_usd))
+        .collect();
+    assert_eq!(known, [("studio", Some(12_500_000_000)); 2]);
+    let log = world.engine.handle().audit_log(None, Page { before: None, limit: 50 }).await.unwrap();
+    assert!(log.iter().any(|row| &*row.actor == "reconciliation"), "{log:?}");
+    // Nobody asked for the request; it is one, however many accounts tell of it.
+    assert_eq!(outcome.rules(), ["A1", "A3"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_about_one_account_asks_for_its_workspace_alone() {
+    let world = World::new().await;
+    let one = world.account("a", "w").await;
+    world.account("b", "v").await;
+    world.credit(7, 1_000).await;
+    world.sound("one", 7, (1, "a", "w")).await;
+    world.sound("two", 7, (2, "b", "v")).await;
+    world.later();
+    let reconciler = world.reconciler();
+    let start = scrip::reconcile::Start { account_ids: vec![one], ..day() };
+    let outcome = crate::world::reconcile(&reconciler.handle(), start).await;
+    reconciler.drain().await;
+    assert_eq!((outcome.run.state, asked(&world, "billing-events")), (RunState::Completed, 1));
+    assert_eq!(outcome.summary.unwrap().report.totals.sums.tasks, 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn usage_is_asked_live_and_an_account_that_cannot_be_asked_is_named() {
+    let world = World::new().await;
+    let good = world.account("a", "w").await;
+    let bad = world.stored("b", "v", None).await;
+    world.event("w", Event::new("r1", MODEL, START + HOUR).units("1.5", "megapixels").price("0.025"));
+    world.event("w", Event::new("r2", MODEL, START + 30 * HOUR).units("1", "megapixels").price("0.025"));
+    world.later();
+    let reconciler = world.reconciler();
+    let handle = reconciler.handle();
+    let ask = UsageQuestion {
+        start: day().start,
+        end: Some(scrip::ledger::Micros(START + 2 * DAY)),
+        ..Default::default()
+    };
+    let answer = handle.usage(&ask).await.unwrap();
+    assert_eq!(answer.lines.len(), 1);
+    let line = &answer.lines[0];
+    assert_eq!(
+        (line.account_id, line.row.quantity.to_string(), line.start.0),
+        (good, "2.5".to_owned(), START)
+    );
+    assert_eq!((answer.cost_nano_usd(), answer.failures.len()), (62_500_000, 1));
+    assert_eq!((answer.failures[0].account_id, answer.failures[0].reason), (bad, Reason::UpstreamDenied));
+
+    let by_day =
+        UsageQuestion { account_ids: vec![good], timeframe: Some(scrip::fal::Timeframe::Day), ..ask.clone() };
+    let days: Vec<i64> = handle.usage(&by_day).await.unwrap().lines.iter().map(|line| line.start.0).collect();
+    assert_eq!(days, [START, START + DAY]);
+    let alone = UsageQuestion { account_ids: vec![bad], ..ask.clone() };
+    assert!(
+        matches!(handle.usage(&alone).await, Err(scrip::reconcile::Error::Upstream(why)) if why.account_id == bad)
+    );
+    let unknown = UsageQuestion { account_ids: vec![99], ..ask };
+    assert!(matches!(handle.usage(&unknown).await, Err(scrip::reconcile::Error::Engine(_))));
+    reconciler.drain().await;
+}
