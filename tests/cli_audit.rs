@@ -105,10 +105,10 @@ fn what_cannot_be_audited_is_said_before_anything_is_begun() {
     let desk = Desk::empty();
     desk.run("audit").refused_with(2, &["scrip.db"]);
     assert_eq!(desk.run("migrate").code, 0);
-    desk.run("audit --start 2026-02-02 --end 2026-02-01").refused_with(1, &["end_time", "after start_time"]);
-    desk.run("audit --start 2024-01-01 --end 2025-06-01").refused_with(1, &["366 days"]);
-    desk.run("audit --start 2199-01-01").refused_with(1, &["future"]);
-    desk.run("audit --ids 4").refused_with(1, &["account 4"]);
+    desk.run("audit --start 2026-02-02 --end 2026-02-01").refused_with(2, &["--end must be after --start"]);
+    desk.run("audit --start 2024-01-01 --end 2025-06-01").refused_with(2, &["366 days"]);
+    desk.run("audit --start 2199-01-01").refused_with(2, &["future"]);
+    desk.run("audit --ids 4").refused_with(2, &["account 4"]);
     desk.run("audit --timezone Nowhere/Land").refused_with(2, &["timezone", "Nowhere/Land"]);
     desk.run("audit --output missing/report.html").refused_with(2, &["missing"]);
     desk.run("audit --fal-base-url http://127.0.0.1:1/v1").refused_with(2, &["fal-base-url"]);

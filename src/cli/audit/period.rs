@@ -79,6 +79,9 @@ pub(in crate::cli) fn period(
         Some(end) => end.ends(&zone)?,
         None => now,
     };
+    if end <= start && start <= now {
+        return Err("--end must be after --start".to_owned());
+    }
     Ok((start, end))
 }
 

@@ -185,10 +185,13 @@ pub(in crate::cli) fn say_failures(summary: &Summary) {
     }
 }
 
-/// An error of reconciliation for an operator.
+/// An error of reconciliation for an operator. What was refused did not run: 1 means findings, and nothing else.
 pub(in crate::cli) fn of_error(error: crate::reconcile::Error) -> Failure {
     match error {
-        crate::reconcile::Error::Engine(error) => error.into(),
+        crate::reconcile::Error::Engine(error) => match error.into() {
+            Failure::Refused(why) => Failure::CouldNotRun(why),
+            other => other,
+        },
         other => Failure::CouldNotRun(other.to_string()),
     }
 }
