@@ -68,10 +68,10 @@ impl Pool<'_> {
         let Some(account) = self.account(lease.account_id) else { return };
         let Some(shared) = self.shared_of(account) else { return };
         let settings = *self.settings;
-        // What has returned since is judged by what it did since.
-        let returned = account.key.return_time.max(shared.row.circuit.return_time);
-        let is_old = returned.is_some_and(|returned| lease.acquire_time < returned)
-            || (outcome == LeaseOutcome::AuthFailed && lease.key_id != account.key_id);
+        let of_key = outcome == LeaseOutcome::AuthFailed;
+        let judged = if of_key { &account.key } else { &shared.row.circuit };
+        let is_of_old_key = of_key && lease.key_id != account.key_id;
+        let is_old = !judged.is_probed_by(&lease.lease_id) && (is_of_old_key || has_returned(judged, lease));
         // An input that fails once more, on this account or another, speaks of itself.
         let is_suspect = lease.is_retry && outcome == LeaseOutcome::UpstreamError;
         let cause = outcome.cause().filter(|_| !is_old && !is_suspect);
@@ -100,10 +100,15 @@ impl Pool<'_> {
                 account.error_cnt = account.error_cnt.saturating_add(1);
             }
             workspace.vitals = vitals;
+            let succeeded = outcome == LeaseOutcome::Succeeded;
+            let settles_key = succeeded && !has_returned(&account.key, lease);
+            let settles_workspace = succeeded && !has_returned(&workspace.circuit, lease);
             apply(&mut account.key, &by_key, &trip, &settings);
             apply(&mut workspace.circuit, &by_workspace, &trip, &settings);
-            if outcome == LeaseOutcome::Succeeded && !is_old {
+            if settles_key {
                 account.key.settle(now, &settings);
+            }
+            if settles_workspace {
                 workspace.circuit.settle(now, &settings);
             }
         });
@@ -205,6 +210,12 @@ impl Pool<'_> {
         self.put_account(account);
         self.change_workspace(&name, |row| *row = workspace);
     }
+}
+
+/// Whether a circuit has returned since the lease was given: what has returned is judged by what it did since. The
+/// key's return says nothing of the workspace, nor the workspace's of the key.
+fn has_returned(circuit: &Circuit, lease: &Lease) -> bool {
+    circuit.return_time.is_some_and(|returned| lease.acquire_time < returned)
 }
 
 fn apply(circuit: &mut Circuit, ruling: &Ruling, trip: &Trip<'_>, settings: &super::Settings) {
