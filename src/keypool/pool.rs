@@ -12,6 +12,7 @@ use super::audit::AuditLine;
 use super::choice::{Ask, Choice};
 use super::guard::Peers;
 use super::lease::{Lease, LeaseOutcome};
+use super::score::lot;
 use super::secret::{AccountKey, KeyWrite, Purpose, Reseal};
 use super::settings::Settings;
 use super::workspace::{Workspace, limit_of};
@@ -347,12 +348,15 @@ impl<'a> Pool<'a> {
 
     /// Frees the probe that ended without a word.
     fn end_probe(&mut self, lease: &Lease) {
-        self.change_account(lease, "a probe ended without a word", |account, workspace, _| {
+        let settings = self.settings;
+        // Probes that end in one moment are not tried again in one.
+        let random = lot(self.now.0.cast_unsigned(), lease.account_id);
+        self.change_account(lease, "a probe ended without a word", |account, workspace, now| {
             if account.key.is_probed_by(&lease.lease_id) {
-                account.key.drop_probe();
+                account.key.put_off(now, random, settings);
             }
             if workspace.circuit.is_probed_by(&lease.lease_id) {
-                workspace.circuit.drop_probe();
+                workspace.circuit.put_off(now, random, settings);
             }
         });
     }

@@ -17,8 +17,8 @@ enum Ruling {
     Trip,
     /// The probe proved it.
     Heal,
-    /// The probe said nothing of it.
-    Drop,
+    /// The probe said nothing of it: another, later.
+    PutOff,
     /// No evidence.
     Leave,
 }
@@ -136,7 +136,7 @@ impl Pool<'_> {
             LeaseOutcome::AuthFailed => Ruling::Trip,
             _ if !is_probe => Ruling::Leave,
             LeaseOutcome::UpstreamError | LeaseOutcome::RunnerCanceled | LeaseOutcome::Expired => {
-                Ruling::Drop
+                Ruling::PutOff
             }
             LeaseOutcome::Succeeded
             | LeaseOutcome::RateLimited
@@ -165,7 +165,7 @@ impl Pool<'_> {
             }
             (LeaseOutcome::UpstreamError, Some(_)) if is_probe || self.is_broken(workspace) => Ruling::Trip,
             (LeaseOutcome::Succeeded | LeaseOutcome::CallerError, _) if is_probe => Ruling::Heal,
-            _ if is_probe => Ruling::Drop,
+            _ if is_probe => Ruling::PutOff,
             _ => Ruling::Leave,
         }
     }
@@ -222,7 +222,7 @@ fn apply(circuit: &mut Circuit, ruling: &Ruling, trip: &Trip<'_>, settings: &sup
     match ruling {
         Ruling::Trip => circuit.trip(trip, settings),
         Ruling::Heal => circuit.heal(trip.now),
-        Ruling::Drop => circuit.drop_probe(),
+        Ruling::PutOff => circuit.put_off(trip.now, trip.random, settings),
         Ruling::Leave => {}
     }
 }

@@ -71,15 +71,24 @@ fn a_failed_probe_keeps_the_account_out_for_longer_up_to_the_cap() {
 }
 
 #[test]
-fn a_probe_that_ends_without_a_word_lets_the_next_try() {
+fn a_probe_that_ends_without_a_word_lets_the_next_try_after_a_first_delay() {
     let mut bench = Bench::with([account(1, 10)]);
     bench.fail(LeaseOutcome::RateLimited, 1);
     bench.now = bench.until(1);
     let probe = bench.lease();
     bench.report(&probe, LeaseOutcome::RunnerCanceled);
-    let probe = bench.lease();
-    assert!(probe.is_probe);
+    assert_eq!(bench.refusal().why, Why::CoolingDown);
+    assert_eq!(bench.world.workspace_of(1).circuit.strikes, 1);
+    bench.now = bench.until(1);
+    assert!(bench.lease().is_probe);
     bench.pass(bench.settings.default_ttl_micros);
+    bench.batch(&[], |_| ());
+    assert_eq!(bench.health(1), Health::CoolingDown);
+    let base = bench.settings.rate_limited.base_micros;
+    let wait = bench.until(1).0 - bench.now.0;
+    assert!((base / 2..=base).contains(&wait), "{wait}");
+    assert_eq!(bench.world.workspace_of(1).circuit.strikes, 1);
+    bench.now = bench.until(1);
     assert!(bench.lease().is_probe);
 }
 
