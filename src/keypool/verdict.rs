@@ -26,15 +26,13 @@ enum Ruling {
 impl Pool<'_> {
     /// Gives a slot back and judges the account; `random` is for the jitter of a cooldown.
     ///
-    /// A lease that is closed already stays as it is. If it had expired, that its runner came back is noted.
+    /// A lease that is closed already stays as it is. If it had expired a while ago (the default time to live), that
+    /// its runner came back is noted.
     pub fn release(&mut self, lease_id: &str, report: &Report, random: u64) -> Result<Released, Unknown> {
         let lease = Arc::clone(self.lease(lease_id).ok_or(Unknown)?);
         let outcome = classify(report);
         if !lease.is_open() {
-            if lease.outcome == Some(LeaseOutcome::Expired) {
-                let subject = Subject::Lease(Arc::clone(&lease.lease_id), lease.account_id);
-                self.note_by_pool(subject, format!("reported {outcome} after it had expired"), Vec::new());
-            }
+            self.note_late(&lease, outcome);
             let health = self.health_of(&lease);
             return Ok(Released { lease, health, replayed: true });
         }
@@ -42,6 +40,17 @@ impl Pool<'_> {
         self.judge(&lease, outcome, report, random);
         let health = self.health_of(&lease);
         Ok(Released { lease: closed, health, replayed: false })
+    }
+
+    /// Notes the report of a lease that had expired. Its row cannot remember that it was noted, so a runner that
+    /// reports for ever is heard for a while only, and not at all where it says no more than its silence did.
+    fn note_late(&mut self, lease: &Lease, outcome: LeaseOutcome) {
+        let heard_until = lease.release_time.map(|ended| ended.plus(self.settings.default_ttl_micros));
+        let is_late = lease.outcome == Some(LeaseOutcome::Expired) && heard_until >= Some(self.now);
+        if is_late && outcome != LeaseOutcome::RunnerCanceled {
+            let subject = Subject::Lease(Arc::clone(&lease.lease_id), lease.account_id);
+            self.note_by_pool(subject, format!("reported {outcome} after it had expired"), Vec::new());
+        }
     }
 
     /// fal has taken the job of a probe. Rate limits, locks and refused keys show when a job is handed in, so the
