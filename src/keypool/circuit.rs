@@ -202,6 +202,15 @@ impl Circuit {
         self.return_time = Some(now);
     }
 
+    /// Another secret is stored for it: it starts without the old one's guilt, and what was leased with that one is no
+    /// evidence. A probe that is under way is none any more.
+    pub fn forgive(&mut self, now: Micros) {
+        if self.out.is_some() {
+            self.heal(now);
+        }
+        self.strikes = 0;
+    }
+
     /// A success outside a probe: once the ramp is over, what was is forgotten.
     pub fn settle(&mut self, now: Micros, settings: &Settings) {
         let proved = |returned: Micros| returned.plus(settings.ramp_micros) <= now;

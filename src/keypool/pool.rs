@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use super::audit::AuditLine;
 use super::choice::{Ask, Choice};
+use super::circuit::Circuit;
 use super::guard::Peers;
 use super::lease::{Lease, LeaseOutcome};
 use super::score::lot;
@@ -362,12 +363,12 @@ impl<'a> Pool<'a> {
     }
 
     /// An account leaves a workspace: a probe of it that the account's lease was is no longer one.
-    pub(super) fn leave(&mut self, workspace: &Text, account_id: AccountId) {
+    pub(super) fn leave(&mut self, workspace: &Text, account_id: AccountId, told: (&str, &str)) {
         let circuit = self.workspace(workspace).map(|row| &row.circuit);
         let probe = circuit.and_then(|circuit| circuit.out.as_ref()?.probe.as_ref());
         let leaves = probe.and_then(|id| self.lease(id)).is_some_and(|lease| lease.account_id == account_id);
         if leaves {
-            self.change_workspace(workspace, |row| row.circuit.drop_probe());
+            self.change_circuit(workspace, account_id, told, Circuit::drop_probe);
         }
     }
 }
