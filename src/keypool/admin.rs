@@ -219,8 +219,12 @@ impl Pool<'_> {
         Ok(())
     }
 
-    /// Stores a secret that was sealed anew. One that has been replaced meanwhile stays as it is.
+    /// Stores a secret that was sealed anew. One that has been replaced or erased meanwhile stays as it is.
     pub fn take_reseal(&mut self, reseal: &Reseal, actor: &str) {
+        let found = self.key(reseal.account_id, reseal.purpose, &reseal.key_id);
+        if found.and_then(|key| key.sealed.as_ref()) != Some(&reseal.before) {
+            return;
+        }
         let subject = Subject::Account(reseal.account_id);
         let fields = changes([("kek_id", reseal.before.kek_id.to_string(), reseal.after.kek_id.to_string())]);
         let reason = format!("sealed the {} key {} anew", reseal.purpose, reseal.key_id);

@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::keypool::{
-    AccountChanges, AccountStatus, AllowList, Command, Desk, Done, FieldChange, NewAccount, NewKey, Unknown,
-    View, Why,
+    AccountChanges, AccountStatus, AllowList, Command, Desk, Done, FieldChange, NewAccount, NewKey, Purpose,
+    Reseal, Subject, Unknown, View, Why,
 };
 use world::sealed;
 
@@ -265,6 +265,28 @@ fn a_deleted_account_that_comes_back_is_noted_with_what_it_was() {
     assert!(noted.contains(&"status: deleted > enabled".to_owned()), "{noted:?}");
     assert!(noted.contains(&"health: auth_failed > healthy".to_owned()), "{noted:?}");
     assert!(!noted.iter().any(|change| change.starts_with("max_concurrency")), "{noted:?}");
+}
+
+#[test]
+fn a_secret_sealed_anew_is_noted_only_where_it_takes_the_place_of_what_was_found() {
+    let mut bench = Bench::with([account(1, 5)]);
+    let before = sealed("kek-1", "key-1");
+    let reseal = |before| Reseal {
+        account_id: 1,
+        purpose: Purpose::Lease,
+        key_id: text("key-1"),
+        before,
+        after: sealed("kek-2", "key-1"),
+    };
+    let stale = reseal(sealed("kek-1", "replaced since"));
+    bench.batch(&[], |pool| pool.take_reseal(&stale, "ann"));
+    assert_eq!(bench.plan, Plan::default());
+    let fresh = reseal(before);
+    bench.batch(&[], |pool| pool.take_reseal(&fresh, "ann"));
+    assert_eq!(bench.noted("account"), ["kek_id: kek-1 > kek-2"]);
+    assert!(matches!(bench.plan.audit[0].subject, Subject::Account(1)));
+    bench.batch(&[], |pool| pool.take_reseal(&fresh, "ann"));
+    assert_eq!(bench.plan, Plan::default(), "it is sealed so already");
 }
 
 #[test]
