@@ -5,6 +5,7 @@ use crate::keypool::{
     AccountChanges, AccountStatus, AllowList, Command, Desk, Done, FieldChange, NewAccount, NewKey, Purpose,
     Reseal, Subject, Unknown, View, Why,
 };
+use crate::ledger::Rejection;
 use world::sealed;
 
 #[test]
@@ -302,4 +303,25 @@ fn another_secret_under_the_same_id_starts_without_the_old_ones_guilt() {
     bench.report(&old, LeaseOutcome::AuthFailed);
     assert_eq!(bench.health(1), Health::Healthy, "it was given with the old secret");
     assert!(!bench.lease().is_probe);
+}
+
+#[test]
+fn a_repeat_finds_no_account_that_was_deleted_since_but_for_its_deletion() {
+    let mut bench = Bench::with([account(1, 5)]);
+    let create = Command::Create(new("key-2", ""));
+    let changes = AccountChanges { priority: Some(3), ..AccountChanges::default() };
+    let update = Command::Update { account_id: 2, changes, reason: text("later") };
+    assert_eq!(bench.run(&create), 2);
+    bench.run(&update);
+    for command in [&create, &update] {
+        let answer = bench.command(command, |desk| desk.repeated(command));
+        assert!(matches!(answer, Ok(Done::Account(it)) if it.replayed && it.account.account_id == 2));
+    }
+    bench.run(&delete(2));
+    for command in [&create, &update] {
+        let answer = bench.command(command, |desk| desk.repeated(command));
+        assert_eq!(answer, Err(Rejection::AccountNotFound(2)));
+    }
+    let answer = bench.command(&delete(2), |desk| desk.repeated(&delete(2)));
+    assert!(matches!(answer, Ok(Done::Account(it)) if it.account.status == AccountStatus::Deleted));
 }
