@@ -235,9 +235,10 @@ impl Pool<'_> {
 
     /// Replaces what an operator may set of an account; counters and health stay the pool's own.
     ///
-    /// Another key starts without the old one's guilt, and so does another secret under the same id. Enabling an account that is out brings its probe forward: the
-    /// operator says that it is mended, and the probe finds out. A lower limit takes no lease back; nothing new is
-    /// given until enough have ended. The rows must hold the workspace it is moved to as well.
+    /// Another key starts without the old one's guilt, and so does another secret under the same id. Enabling an
+    /// account that is out brings its probe forward: the operator says that it is mended, and the probe finds out. A
+    /// lower limit takes no lease back; nothing new is given until enough have ended. The rows must hold the workspace
+    /// it is moved to as well.
     pub fn revise(&mut self, wanted: Account, actor: &str, reason: &str) -> Result<(), Unknown> {
         self.replace(wanted, false, (actor, reason))
     }

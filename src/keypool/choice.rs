@@ -1,5 +1,6 @@
-//! The choice among locked rows: eligible, then tier, then a due probe (a task that just
-//! failed upstream proves nothing by it, and probes only where nobody else is free), then least load, then by lot.
+//! The choice among locked rows: eligible, then tier, then a due probe, then least load, then by lot.
+//!
+//! A task that has just failed upstream would prove nothing by a probe: it gets one only where nobody else is free.
 
 use std::sync::Arc;
 
@@ -67,7 +68,7 @@ pub enum NoKey {
 type Rank = (bool, i32, bool, u32, u64);
 
 /// How a task's last attempt bears on the next.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy)]
 struct Past<'a> {
     /// The workspace that it failed in by that workspace's fault.
     failed_in: Option<&'a Text>,
@@ -122,6 +123,7 @@ impl Pool<'_> {
         Some(Ok(Choice::New { account_id: account.account_id, is_probe: false, supersedes }))
     }
 
+    /// Reads it from the task's newest lease.
     fn past(&self, newest: Option<&Lease>) -> Past<'_> {
         let outcome = newest.and_then(|lease| lease.outcome);
         let failed = newest.filter(|_| outcome.is_some_and(|outcome| outcome.cause().is_some()));

@@ -26,8 +26,8 @@ enum Ruling {
 impl Pool<'_> {
     /// Gives a slot back and judges the account; `random` is for the jitter of a cooldown.
     ///
-    /// A lease that is closed already stays as it is. If it had expired a while ago (the default time to live), that
-    /// its runner came back is noted.
+    /// A lease that is closed already stays as it is. If it had expired, no longer ago than the default time to live,
+    /// it is noted what its runner came back with.
     pub fn release(&mut self, lease_id: &str, report: &Report, random: u64) -> Result<Released, Unknown> {
         let lease = Arc::clone(self.lease(lease_id).ok_or(Unknown)?);
         let outcome = classify(report);
