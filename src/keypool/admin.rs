@@ -8,7 +8,10 @@ use super::pool::{Pool, Unknown};
 use super::secret::{AccountKey, NewKey, Purpose, Reseal};
 use super::verdict::moved;
 use super::{Account, AccountId, AccountStatus, AllowList};
-use crate::ledger::{Rejection, Text};
+use crate::ledger::{Micros, Rejection, Text};
+
+/// The reason noted where an account is added: a caller gives none.
+const ADDED: &str = "added";
 
 /// An account to be added.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,6 +42,32 @@ impl NewAccount {
     /// The workspace it will be in. Where none is told the key's id names one: no other account has had it.
     pub fn workspace(&self) -> &Text {
         if self.workspace.is_empty() { &self.key.key_id } else { &self.workspace }
+    }
+
+    /// The account as it is added. One that was deleted keeps its counters, and leases of that time are no evidence
+    /// against the key it had: its secret may be another now.
+    fn account(&self, account_id: AccountId, before: Option<&Account>, now: Micros) -> Account {
+        let same_key = before.filter(|account| account.key_id == self.key.key_id);
+        let mut key = same_key.map_or_else(Circuit::default, |account| account.key.clone());
+        key.forgive(now);
+        Account {
+            account_id,
+            name: Arc::clone(&self.name),
+            workspace: Arc::clone(self.workspace()),
+            key_id: Arc::clone(&self.key.key_id),
+            billing_key_id: self.billing_key.as_ref().map(|key| Arc::clone(&key.key_id)),
+            status: AccountStatus::Enabled,
+            max_concurrency: self.max_concurrency,
+            priority: self.priority,
+            weight: self.weight,
+            allowed_apps: self.allowed_apps.clone(),
+            remark: Arc::clone(&self.remark),
+            use_cnt: before.map_or(0, |account| account.use_cnt),
+            error_cnt: before.map_or(0, |account| account.error_cnt),
+            create_time: before.map_or(now, |account| account.create_time),
+            update_time: now,
+            key,
+        }
     }
 }
 
@@ -81,43 +110,32 @@ impl Pool<'_> {
         };
         let workspace = Arc::clone(new.workspace());
         self.open_workspace(&workspace);
-        let account = Account {
-            account_id,
-            name: Arc::clone(&new.name),
-            workspace: Arc::clone(&workspace),
-            key_id: Arc::clone(&new.key.key_id),
-            billing_key_id: new.billing_key.as_ref().map(|key| Arc::clone(&key.key_id)),
-            status: AccountStatus::Enabled,
-            max_concurrency: new.max_concurrency,
-            priority: new.priority,
-            weight: new.weight,
-            allowed_apps: new.allowed_apps.clone(),
-            remark: Arc::clone(&new.remark),
-            use_cnt: before.as_ref().map_or(0, |account| account.use_cnt),
-            error_cnt: before.as_ref().map_or(0, |account| account.error_cnt),
-            create_time: before.as_ref().map_or(self.now, |account| account.create_time),
-            update_time: self.now,
-            key: Circuit::default(),
-        };
+        let account = new.account(account_id, before.as_ref(), self.now);
+        let mut fields = before.as_ref().map_or_else(
+            || changes(settings(&account).map(|(field, after)| (field, String::new(), after))),
+            |before| settings_changed(before, &account),
+        );
+        fields.extend(before.iter().flat_map(|before| moved(&before.key, &account.key)));
+        let balance = new.balance_nano_usd;
+        fields.extend(changes([("balance_nano_usd", amount(None), amount(balance))]));
+        self.note(actor, Subject::Account(account_id), ADDED.to_owned(), fields);
         self.put_account(account);
         self.store_key(account_id, Purpose::Lease, &new.key);
         if let Some(key) = &new.billing_key {
             self.store_key(account_id, Purpose::Billing, key);
         }
-        // What others of the workspace have told of its credit is not forgotten.
-        let known = self.workspace(&workspace).and_then(|row| row.balance_nano_usd);
-        self.put_balance(&workspace, new.balance_nano_usd.or(known));
-        self.recount(&workspace);
         if let Some(before) = before.filter(|before| before.workspace != workspace) {
+            self.leave(&before.workspace, account_id, (actor, ADDED));
             self.recount(&before.workspace);
         }
-        let fields = changes([
-            ("name", String::new(), new.name.to_string()),
-            ("key_id", String::new(), new.key.key_id.to_string()),
-            ("workspace", String::new(), workspace.to_string()),
-            ("max_concurrency", String::new(), new.max_concurrency.to_string()),
-        ]);
-        self.note(actor, Subject::Account(account_id), "added".to_owned(), fields);
+        self.recount(&workspace);
+        match balance {
+            Some(_) => self
+                .hear_balance(&workspace, account_id, balance, (actor, ADDED))
+                .map_err(|Unknown| Rejection::AccountNotFound(account_id))?,
+            // What others of the workspace have told of its credit is not forgotten.
+            None => self.tell_balance(&workspace),
+        }
         Ok(account_id)
     }
 
@@ -158,7 +176,8 @@ impl Pool<'_> {
         };
         self.open_workspace(&workspace);
         let has_new_secret = changes.key.is_some() || changes.billing_key.is_some();
-        self.revise(wanted, actor, reason).map_err(|Unknown| Rejection::AccountNotFound(account_id))?;
+        self.replace(wanted, changes.key.is_some(), (actor, reason))
+            .map_err(|Unknown| Rejection::AccountNotFound(account_id))?;
         if let Some(key) = &changes.key {
             self.replace_key(&before, Purpose::Lease, Some(&before.key_id), Some(key));
         }
@@ -174,8 +193,7 @@ impl Pool<'_> {
             self.hear_balance(&workspace, account_id, balance, told)
                 .map_err(|Unknown| Rejection::AccountNotFound(account_id))?;
         } else if workspace != before.workspace {
-            let known = self.workspace(&workspace).and_then(|row| row.balance_nano_usd);
-            self.put_balance(&workspace, known);
+            self.tell_balance(&workspace);
         }
         Ok(())
     }
@@ -201,8 +219,12 @@ impl Pool<'_> {
         Ok(())
     }
 
-    /// Stores a secret that was sealed anew. One that has been replaced meanwhile stays as it is.
+    /// Stores a secret that was sealed anew. One that has been replaced or erased meanwhile stays as it is.
     pub fn take_reseal(&mut self, reseal: &Reseal, actor: &str) {
+        let found = self.key(reseal.account_id, reseal.purpose, &reseal.key_id);
+        if found.and_then(|key| key.sealed.as_ref()) != Some(&reseal.before) {
+            return;
+        }
         let subject = Subject::Account(reseal.account_id);
         let fields = changes([("kek_id", reseal.before.kek_id.to_string(), reseal.after.kek_id.to_string())]);
         let reason = format!("sealed the {} key {} anew", reseal.purpose, reseal.key_id);
@@ -213,10 +235,17 @@ impl Pool<'_> {
 
     /// Replaces what an operator may set of an account; counters and health stay the pool's own.
     ///
-    /// Another key starts without the old one's guilt. Enabling an account that is out brings its probe forward: the
-    /// operator says that it is mended, and the probe finds out. A lower limit takes no lease back; nothing new is
-    /// given until enough have ended. The rows must hold the workspace it is moved to as well.
+    /// Another key starts without the old one's guilt, and so does another secret under the same id. Enabling an
+    /// account that is out brings its probe forward: the operator says that it is mended, and the probe finds out. A
+    /// lower limit takes no lease back; nothing new is given until enough have ended. The rows must hold the workspace
+    /// it is moved to as well.
     pub fn revise(&mut self, wanted: Account, actor: &str, reason: &str) -> Result<(), Unknown> {
+        self.replace(wanted, false, (actor, reason))
+    }
+
+    /// [`Pool::revise`], and whether the key's secret was stored anew under the id it had.
+    fn replace(&mut self, wanted: Account, has_new_secret: bool, told: (&str, &str)) -> Result<(), Unknown> {
+        let (actor, reason) = told;
         let before = self.account(wanted.account_id).ok_or(Unknown)?.clone();
         let old_workspace = Arc::clone(&before.workspace);
         self.workspace(&wanted.workspace).ok_or(Unknown)?;
@@ -228,11 +257,12 @@ impl Pool<'_> {
         };
         if after.key_id != before.key_id {
             after.key = Circuit::default();
+        } else if has_new_secret {
+            after.key.forgive(self.now);
         }
-        if after.status == AccountStatus::Enabled && before.status != AccountStatus::Enabled {
+        let is_enabled = after.status == AccountStatus::Enabled && before.status != AccountStatus::Enabled;
+        if is_enabled {
             after.key.hasten(self.now);
-            let now = self.now;
-            self.change_workspace(&after.workspace, |row| row.circuit.hasten(now));
         }
         let mut fields = settings_changed(&before, &after);
         fields.extend(moved(&before.key, &after.key));
@@ -241,8 +271,12 @@ impl Pool<'_> {
         }
         let workspace = Arc::clone(&after.workspace);
         self.put_account(after);
+        if is_enabled {
+            let now = self.now;
+            self.change_circuit(&workspace, before.account_id, told, |circuit| circuit.hasten(now));
+        }
         if workspace != old_workspace {
-            self.leave(&old_workspace, before.account_id);
+            self.leave(&old_workspace, before.account_id, told);
             self.recount(&old_workspace);
         }
         self.recount(&workspace);
@@ -267,7 +301,6 @@ impl Pool<'_> {
         if grew {
             self.change_workspace(workspace, |row| row.circuit.hasten(now));
         }
-        let amount = |balance: Option<i64>| balance.map_or_else(|| "unknown".to_owned(), |b| b.to_string());
         let mut fields = changes([("balance_nano_usd", amount(before), amount(balance_nano_usd))]);
         if let Some(row) = self.workspace(workspace) {
             fields.extend(moved(&circuit, &row.circuit));
@@ -324,19 +357,28 @@ impl Pool<'_> {
     }
 }
 
+fn amount(balance_nano_usd: Option<i64>) -> String {
+    balance_nano_usd.map_or_else(|| "unknown".to_owned(), |balance| balance.to_string())
+}
+
+/// What operators set of an account, in the words of the audit log.
+fn settings(account: &Account) -> [(&'static str, String); 10] {
+    let billing = account.billing_key_id.as_deref().unwrap_or("none");
+    [
+        ("name", account.name.to_string()),
+        ("workspace", account.workspace.to_string()),
+        ("key_id", account.key_id.to_string()),
+        ("billing_key_id", billing.to_owned()),
+        ("status", account.status.to_string()),
+        ("max_concurrency", account.max_concurrency.to_string()),
+        ("priority", account.priority.to_string()),
+        ("weight", account.weight.to_string()),
+        ("allowed_apps", account.allowed_apps.apps().join(" ")),
+        ("remark", account.remark.to_string()),
+    ]
+}
+
 fn settings_changed(before: &Account, after: &Account) -> Vec<FieldChange> {
-    let apps = |account: &Account| account.allowed_apps.apps().join(" ");
-    let billing = |account: &Account| account.billing_key_id.as_deref().unwrap_or("none").to_owned();
-    changes([
-        ("name", before.name.to_string(), after.name.to_string()),
-        ("workspace", before.workspace.to_string(), after.workspace.to_string()),
-        ("key_id", before.key_id.to_string(), after.key_id.to_string()),
-        ("billing_key_id", billing(before), billing(after)),
-        ("status", before.status.to_string(), after.status.to_string()),
-        ("max_concurrency", before.max_concurrency.to_string(), after.max_concurrency.to_string()),
-        ("priority", before.priority.to_string(), after.priority.to_string()),
-        ("weight", before.weight.to_string(), after.weight.to_string()),
-        ("allowed_apps", apps(before), apps(after)),
-        ("remark", before.remark.to_string(), after.remark.to_string()),
-    ])
+    let pairs = settings(before).into_iter().zip(settings(after));
+    changes(pairs.map(|((field, before), (_, after))| (field, before, after)))
 }

@@ -1,11 +1,13 @@
 //! The choice among locked rows: eligible, then tier, then a due probe, then least load, then by lot.
+//!
+//! A task that has just failed upstream would prove nothing by a probe: it gets one only where nobody else is free.
 
 use std::sync::Arc;
 
 use super::AccountId;
 use super::account::{Account, AccountStatus};
 use super::circuit::Gate;
-use super::lease::Lease;
+use super::lease::{Lease, LeaseOutcome};
 use super::pool::{Pool, Shared};
 use super::refusal::{Obstacles, Refusal};
 use super::score::{Against, lot, penalty, utilisation};
@@ -63,7 +65,16 @@ pub enum NoKey {
 }
 
 /// Where the choice ranks an account: the lowest is chosen.
-type Rank = (i32, bool, u32, u64);
+type Rank = (bool, i32, bool, u32, u64);
+
+/// How a task's last attempt bears on the next.
+#[derive(Clone, Copy)]
+struct Past<'a> {
+    /// The workspace that it failed in by that workspace's fault.
+    failed_in: Option<&'a Text>,
+    /// It ended in an upstream error, so that a second one would prove nothing of the account.
+    is_retry: bool,
+}
 
 impl Pool<'_> {
     /// Which account the task shall run on, by the rows of this snapshot alone.
@@ -87,8 +98,7 @@ impl Pool<'_> {
         if let Some(choice) = self.running(ask, vacated, supersedes.clone()) {
             return choice.map_err(NoKey::Refused);
         }
-        let failed_on = newest.filter(|lease| lease.outcome.is_some_and(|outcome| outcome.cause().is_some()));
-        self.best(ask, vacated, failed_on.map(|lease| lease.account_id))
+        self.best(ask, vacated, self.past(newest.map(AsRef::as_ref)))
             .map(|(account_id, is_probe)| Choice::New { account_id, is_probe, supersedes })
             .map_err(NoKey::Refused)
     }
@@ -117,15 +127,25 @@ impl Pool<'_> {
         Some(Ok(Choice::New { account_id: account.account_id, is_probe: false, supersedes }))
     }
 
+    /// Reads it from the task's newest lease.
+    fn past(&self, newest: Option<&Lease>) -> Past<'_> {
+        let outcome = newest.and_then(|lease| lease.outcome);
+        let failed = newest.filter(|_| outcome.is_some_and(|outcome| outcome.cause().is_some()));
+        let failed_on = failed.and_then(|lease| self.account(lease.account_id));
+        Past {
+            failed_in: failed_on.map(|account| &account.workspace),
+            is_retry: outcome == Some(LeaseOutcome::UpstreamError),
+        }
+    }
+
     fn best(
         &self,
         ask: &Ask,
         vacated: Option<AccountId>,
-        failed_on: Option<AccountId>,
+        past: Past<'_>,
     ) -> Result<(AccountId, bool), Refusal> {
         let mut obstacles = Obstacles::default();
         let mut best: Option<(Rank, AccountId, bool)> = None;
-        let failed_in = failed_on.and_then(|id| self.account(id)).map(|account| &account.workspace);
         for account in self.in_rotation() {
             obstacles.enabled();
             let Some(shared) = self.shared_of(account) else { continue };
@@ -140,8 +160,7 @@ impl Pool<'_> {
             if in_flight >= slots || !(gate == Gate::Free || is_probe) {
                 continue;
             }
-            let failed_here = failed_in == Some(&account.workspace);
-            let rank = self.rank(account, shared, in_flight, ask, (is_probe, failed_here));
+            let rank = self.rank(account, shared, in_flight, ask, (is_probe, past));
             if best.is_none_or(|(least, ..)| rank < least) {
                 best = Some((rank, account.account_id, is_probe));
             }
@@ -163,14 +182,17 @@ impl Pool<'_> {
         shared: &Shared,
         in_flight: u32,
         ask: &Ask,
-        (is_probe, failed_here): (bool, bool),
+        (is_probe, past): (bool, Past<'_>),
     ) -> Rank {
         let typical = self.peers.typical_latency_micros;
         let known = against(&shared.row, shared.committed_nano_usd, typical, self.now, self.settings);
+        let failed_here = past.failed_in == Some(&account.workspace);
         let against = Against { failed_here, ..known };
         let busy = utilisation(in_flight, shared.limit, account.weight);
         let load = busy.saturating_add(penalty(&against, ask.estimated_cost_nano_usd));
-        (account.priority, !is_probe, load, lot(ask.random, account.account_id))
+        // A probe that would prove nothing is for where nobody else is free, in whatever tier.
+        let is_last_resort = is_probe && past.is_retry;
+        (is_last_resort, account.priority, !is_probe, load, lot(ask.random, account.account_id))
     }
 
     /// What its open leases take, without the one that the new lease would take over.

@@ -179,7 +179,17 @@ impl Circuit {
         }
     }
 
-    /// The probe ended without a word on the account: another may try.
+    /// The probe ended without a word on the account: another may try, but only after the first delay of the cause,
+    /// so that a task which fails wherever it runs does not try again at once. It is no strike.
+    pub fn put_off(&mut self, now: Micros, random: u64, settings: &Settings) {
+        if let Some(out) = &mut self.out {
+            out.probe = None;
+            let delay = settings.backoff(out.cause).delay_micros(1, random);
+            out.until = out.until.max(now.plus(delay));
+        }
+    }
+
+    /// The probe is none any more, whatever comes of it: another may try.
     pub fn drop_probe(&mut self) {
         if let Some(out) = &mut self.out {
             out.probe = None;
@@ -190,6 +200,15 @@ impl Circuit {
     pub fn heal(&mut self, now: Micros) {
         self.out = None;
         self.return_time = Some(now);
+    }
+
+    /// Another secret is stored for it: it starts without the old one's guilt, and what was leased with that one is no
+    /// evidence. A probe that is under way is none any more.
+    pub fn forgive(&mut self, now: Micros) {
+        if self.out.is_some() {
+            self.heal(now);
+        }
+        self.strikes = 0;
     }
 
     /// A success outside a probe: once the ramp is over, what was is forgotten.

@@ -8,7 +8,7 @@ use super::footprint::Footprint;
 use super::lease::Lease;
 use super::pool::{Released, Unknown, Unrenewed};
 use super::secret::Reseal;
-use super::{Account, AccountId, LeaseOutcome, Report, Workspace};
+use super::{Account, AccountId, AccountStatus, LeaseOutcome, Report, Workspace};
 use crate::ledger::fingerprint::{Field, Fingerprint};
 use crate::ledger::{Method, Rejection, Text};
 
@@ -182,18 +182,25 @@ impl Desk<'_> {
     /// What a repeat of a command under its `request_id` is answered.
     ///
     /// # Errors
-    /// ACCOUNT_NOT_FOUND, if the account was deleted since.
+    /// ACCOUNT_NOT_FOUND, if the account was deleted since; but a repeat of its deletion is answered it as it was last.
     pub fn repeated(&self, command: &Command) -> Result<Done, Rejection> {
-        let account_id = match command {
-            Command::Create(new) => self.pool.owner_of(&new.key.key_id),
-            Command::Update { account_id, .. } | Command::Delete { account_id, .. } => Some(*account_id),
+        let (account_id, may_be_deleted) = match command {
+            Command::Create(new) => (self.pool.owner_of(&new.key.key_id), false),
+            Command::Update { account_id, .. } => (Some(*account_id), false),
+            Command::Delete { account_id, .. } => (Some(*account_id), true),
             Command::Renew { .. }
             | Command::Release { .. }
             | Command::Expire { .. }
             | Command::HearBalance { .. }
-            | Command::Reseal(_) => None,
+            | Command::Reseal(_) => (None, false),
         };
-        self.described(account_id.unwrap_or_default(), true)
+        let account_id = account_id.unwrap_or_default();
+        let account = self.pool.account(account_id);
+        let is_deleted = account.is_some_and(|account| account.status == AccountStatus::Deleted);
+        if is_deleted && !may_be_deleted {
+            return Err(Rejection::AccountNotFound(account_id));
+        }
+        self.described(account_id, true)
     }
 
     fn described(&self, account_id: AccountId, replayed: bool) -> Result<Done, Rejection> {
@@ -261,6 +268,6 @@ fn changed_content(account_id: AccountId, changes: &AccountChanges, reason: &Tex
         .text(Field::AllowedApps, &apps.unwrap_or_default())
         .text(Field::Remark, &given(&changes.remark))
         .text(Field::BalanceNanoUsd, &balance.unwrap_or_default())
-        .text(Field::Status, changes.status.map(super::AccountStatus::as_str).unwrap_or_default())
+        .text(Field::Status, changes.status.map(AccountStatus::as_str).unwrap_or_default())
         .number(Field::AccountId, account_id)
 }

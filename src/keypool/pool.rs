@@ -10,8 +10,10 @@ use std::sync::Arc;
 
 use super::audit::AuditLine;
 use super::choice::{Ask, Choice};
+use super::circuit::Circuit;
 use super::guard::Peers;
 use super::lease::{Lease, LeaseOutcome};
+use super::score::lot;
 use super::secret::{AccountKey, KeyWrite, Purpose, Reseal};
 use super::settings::Settings;
 use super::workspace::{Workspace, limit_of};
@@ -350,23 +352,26 @@ impl<'a> Pool<'a> {
 
     /// Frees the probe that ended without a word.
     fn end_probe(&mut self, lease: &Lease) {
-        self.change_account(lease, "a probe ended without a word", |account, workspace, _| {
+        let settings = self.settings;
+        // Probes that end in one moment are not tried again in one.
+        let random = lot(self.now.0.cast_unsigned(), lease.account_id);
+        self.change_account(lease, "a probe ended without a word", |account, workspace, now| {
             if account.key.is_probed_by(&lease.lease_id) {
-                account.key.drop_probe();
+                account.key.put_off(now, random, settings);
             }
             if workspace.circuit.is_probed_by(&lease.lease_id) {
-                workspace.circuit.drop_probe();
+                workspace.circuit.put_off(now, random, settings);
             }
         });
     }
 
     /// An account leaves a workspace: a probe of it that the account's lease was is no longer one.
-    pub(super) fn leave(&mut self, workspace: &Text, account_id: AccountId) {
+    pub(super) fn leave(&mut self, workspace: &Text, account_id: AccountId, told: (&str, &str)) {
         let circuit = self.workspace(workspace).map(|row| &row.circuit);
         let probe = circuit.and_then(|circuit| circuit.out.as_ref()?.probe.as_ref());
         let leaves = probe.and_then(|id| self.lease(id)).is_some_and(|lease| lease.account_id == account_id);
         if leaves {
-            self.change_workspace(workspace, |row| row.circuit.drop_probe());
+            self.change_circuit(workspace, account_id, told, Circuit::drop_probe);
         }
     }
 }

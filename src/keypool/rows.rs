@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use super::audit::{AuditLine, FieldChange, POOL, Subject};
+use super::circuit::Circuit;
 use super::desk::Observed;
 use super::lease::Lease;
 use super::pool::{Pool, Row, Shared};
 use super::secret::{AccountKey, Purpose, Reseal};
+use super::verdict::moved;
 use super::workspace::{Workspace, limit_of};
 use super::{Account, AccountId};
 use crate::ledger::{Change, Text};
@@ -137,6 +139,31 @@ impl Pool<'_> {
         change(&mut shared.row);
         if shared.row != before {
             shared.change = shared.change.or(Some(Change::Update));
+        }
+    }
+
+    /// Tells the accounts of a workspace, of which one is new to it, what is known of its credit.
+    pub(super) fn tell_balance(&mut self, workspace: &Text) {
+        let known = self.workspace(workspace).and_then(|row| row.balance_nano_usd);
+        self.put_balance(workspace, known);
+    }
+
+    /// Changes a workspace's circuit as an operator's deed on an account has it, and notes that.
+    pub(super) fn change_circuit(
+        &mut self,
+        workspace: &Text,
+        account_id: AccountId,
+        (actor, reason): (&str, &str),
+        change: impl FnOnce(&mut Circuit),
+    ) {
+        let Some(before) = self.workspace(workspace).map(|row| row.circuit.clone()) else { return };
+        let mut after = before.clone();
+        change(&mut after);
+        let fields = moved(&before, &after);
+        self.change_workspace(workspace, |row| row.circuit = after);
+        if !fields.is_empty() {
+            let subject = Subject::Workspace(Arc::clone(workspace), account_id);
+            self.note(actor, subject, reason.to_owned(), fields);
         }
     }
 

@@ -17,8 +17,8 @@ enum Ruling {
     Trip,
     /// The probe proved it.
     Heal,
-    /// The probe said nothing of it.
-    Drop,
+    /// The probe said nothing of it: another, later.
+    PutOff,
     /// No evidence.
     Leave,
 }
@@ -26,15 +26,13 @@ enum Ruling {
 impl Pool<'_> {
     /// Gives a slot back and judges the account; `random` is for the jitter of a cooldown.
     ///
-    /// A lease that is closed already stays as it is. If it had expired, that its runner came back is noted.
+    /// A lease that is closed already stays as it is. If it had expired, no longer ago than the default time to live,
+    /// it is noted what its runner came back with.
     pub fn release(&mut self, lease_id: &str, report: &Report, random: u64) -> Result<Released, Unknown> {
         let lease = Arc::clone(self.lease(lease_id).ok_or(Unknown)?);
         let outcome = classify(report);
         if !lease.is_open() {
-            if lease.outcome == Some(LeaseOutcome::Expired) {
-                let subject = Subject::Lease(Arc::clone(&lease.lease_id), lease.account_id);
-                self.note_by_pool(subject, format!("reported {outcome} after it had expired"), Vec::new());
-            }
+            self.note_late(&lease, outcome);
             let health = self.health_of(&lease);
             return Ok(Released { lease, health, replayed: true });
         }
@@ -42,6 +40,17 @@ impl Pool<'_> {
         self.judge(&lease, outcome, report, random);
         let health = self.health_of(&lease);
         Ok(Released { lease: closed, health, replayed: false })
+    }
+
+    /// Notes the report of a lease that had expired. Its row cannot remember that it was noted, so a runner that
+    /// reports for ever is heard for a while only, and not at all where it says no more than its silence did.
+    fn note_late(&mut self, lease: &Lease, outcome: LeaseOutcome) {
+        let heard_until = lease.release_time.map(|ended| ended.plus(self.settings.default_ttl_micros));
+        let is_late = lease.outcome == Some(LeaseOutcome::Expired) && heard_until >= Some(self.now);
+        if is_late && outcome != LeaseOutcome::RunnerCanceled {
+            let subject = Subject::Lease(Arc::clone(&lease.lease_id), lease.account_id);
+            self.note_by_pool(subject, format!("reported {outcome} after it had expired"), Vec::new());
+        }
     }
 
     /// fal has taken the job of a probe. Rate limits, locks and refused keys show when a job is handed in, so the
@@ -68,10 +77,10 @@ impl Pool<'_> {
         let Some(account) = self.account(lease.account_id) else { return };
         let Some(shared) = self.shared_of(account) else { return };
         let settings = *self.settings;
-        // What has returned since is judged by what it did since.
-        let returned = account.key.return_time.max(shared.row.circuit.return_time);
-        let is_old = returned.is_some_and(|returned| lease.acquire_time < returned)
-            || (outcome == LeaseOutcome::AuthFailed && lease.key_id != account.key_id);
+        let of_key = outcome == LeaseOutcome::AuthFailed;
+        let judged = if of_key { &account.key } else { &shared.row.circuit };
+        let is_of_old_key = of_key && lease.key_id != account.key_id;
+        let is_old = !judged.is_probed_by(&lease.lease_id) && (is_of_old_key || has_returned(judged, lease));
         // An input that fails once more, on this account or another, speaks of itself.
         let is_suspect = lease.is_retry && outcome == LeaseOutcome::UpstreamError;
         let cause = outcome.cause().filter(|_| !is_old && !is_suspect);
@@ -100,10 +109,15 @@ impl Pool<'_> {
                 account.error_cnt = account.error_cnt.saturating_add(1);
             }
             workspace.vitals = vitals;
+            let succeeded = outcome == LeaseOutcome::Succeeded;
+            let settles_key = succeeded && !has_returned(&account.key, lease);
+            let settles_workspace = succeeded && !has_returned(&workspace.circuit, lease);
             apply(&mut account.key, &by_key, &trip, &settings);
             apply(&mut workspace.circuit, &by_workspace, &trip, &settings);
-            if outcome == LeaseOutcome::Succeeded && !is_old {
+            if settles_key {
                 account.key.settle(now, &settings);
+            }
+            if settles_workspace {
                 workspace.circuit.settle(now, &settings);
             }
         });
@@ -131,7 +145,7 @@ impl Pool<'_> {
             LeaseOutcome::AuthFailed => Ruling::Trip,
             _ if !is_probe => Ruling::Leave,
             LeaseOutcome::UpstreamError | LeaseOutcome::RunnerCanceled | LeaseOutcome::Expired => {
-                Ruling::Drop
+                Ruling::PutOff
             }
             LeaseOutcome::Succeeded
             | LeaseOutcome::RateLimited
@@ -160,7 +174,7 @@ impl Pool<'_> {
             }
             (LeaseOutcome::UpstreamError, Some(_)) if is_probe || self.is_broken(workspace) => Ruling::Trip,
             (LeaseOutcome::Succeeded | LeaseOutcome::CallerError, _) if is_probe => Ruling::Heal,
-            _ if is_probe => Ruling::Drop,
+            _ if is_probe => Ruling::PutOff,
             _ => Ruling::Leave,
         }
     }
@@ -207,11 +221,17 @@ impl Pool<'_> {
     }
 }
 
+/// Whether a circuit has returned since the lease was given: what has returned is judged by what it did since. The
+/// key's return says nothing of the workspace, nor the workspace's of the key.
+fn has_returned(circuit: &Circuit, lease: &Lease) -> bool {
+    circuit.return_time.is_some_and(|returned| lease.acquire_time < returned)
+}
+
 fn apply(circuit: &mut Circuit, ruling: &Ruling, trip: &Trip<'_>, settings: &super::Settings) {
     match ruling {
         Ruling::Trip => circuit.trip(trip, settings),
         Ruling::Heal => circuit.heal(trip.now),
-        Ruling::Drop => circuit.drop_probe(),
+        Ruling::PutOff => circuit.put_off(trip.now, trip.random, settings),
         Ruling::Leave => {}
     }
 }

@@ -1,7 +1,12 @@
 //! What operators change.
 
 use super::*;
-use crate::keypool::{AccountStatus, Unknown, Why};
+use crate::keypool::{
+    AccountChanges, AccountStatus, AllowList, Command, Desk, Done, FieldChange, NewAccount, NewKey, Purpose,
+    Reseal, Subject, Unknown, View, Why,
+};
+use crate::ledger::Rejection;
+use world::sealed;
 
 #[test]
 fn a_change_is_noted_with_actor_reason_before_and_after() {
@@ -87,4 +92,236 @@ fn credit_that_came_in_brings_the_probe_forward_and_proves_nothing() {
     hear(&mut bench, 1_000);
     assert_eq!(bench.health(1), Health::Locked);
     assert!(bench.lease().is_probe);
+}
+
+fn key(key_id: &str, bytes: &str) -> NewKey {
+    NewKey { key_id: text(key_id), sealed: sealed("kek-1", bytes) }
+}
+
+fn new(key_id: &str, workspace: &str) -> NewAccount {
+    NewAccount {
+        name: text("new"),
+        key: key(key_id, "secret"),
+        billing_key: Some(key("billing", "secret")),
+        workspace: text(workspace),
+        max_concurrency: 5,
+        priority: 2,
+        weight: 150,
+        allowed_apps: AllowList::new(vec!["fal-ai/flux/*".into()]),
+        remark: text("from the shelf"),
+        balance_nano_usd: None,
+    }
+}
+
+impl Bench {
+    /// Decides on the rows of a command's footprint and writes the plan.
+    #[track_caller]
+    fn command<T>(&mut self, command: &Command, decide: impl FnOnce(&mut Desk<'_>) -> T) -> T {
+        let rows = self.world.read(&command.footprint(), &std::collections::BTreeMap::new(), self.now);
+        let (view, settings) = (View::new(self.settings), self.settings);
+        let pool = Pool::new(rows, Peers::default(), &settings);
+        let mut desk = Desk::new(pool, &view, std::collections::BTreeSet::new(), 7);
+        let outcome = decide(&mut desk);
+        self.plan = desk.close().1;
+        self.world.apply(&self.plan);
+        assert_eq!(self.world.wrong(), [""; 0]);
+        outcome
+    }
+
+    #[track_caller]
+    fn run(&mut self, command: &Command) -> AccountId {
+        match self.command(command, |desk| desk.command(command, "ann")) {
+            Ok(Done::Account(described)) => described.account.account_id,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// The newest batch's changes of a subject of this kind, each as `field: before > after`.
+    fn noted(&self, kind: &str) -> Vec<String> {
+        let lines = self.plan.audit.iter().filter(|line| line.subject.kind() == kind);
+        let word = |change: &FieldChange| format!("{}: {} > {}", change.field, change.before, change.after);
+        lines.flat_map(|line| line.changes.iter().map(word)).collect()
+    }
+}
+
+fn delete(account_id: AccountId) -> Command {
+    Command::Delete { account_id, reason: text("gone") }
+}
+
+/// Two accounts of one locked workspace, of which the first tries its return.
+fn with_a_probe() -> (Bench, Arc<Lease>) {
+    let shared = |id| Account { workspace: text("shared"), ..account(id, 10) };
+    let mut bench = Bench::with([shared(1), shared(2)]);
+    let locked = bench.lease_on(1);
+    bench.report(&locked, LeaseOutcome::AccountLocked);
+    bench.now = bench.until(1);
+    let probe = bench.lease_on(1);
+    assert!(probe.is_probe);
+    (bench, probe)
+}
+
+#[test]
+fn a_deleted_account_that_comes_back_elsewhere_leaves_no_probe_behind() {
+    let (mut bench, probe) = with_a_probe();
+    bench.run(&delete(1));
+    assert_eq!(bench.health(2), Health::Probing);
+    assert_eq!(bench.run(&Command::Create(new("key-1", "other"))), 1);
+    assert_eq!(bench.health(2), Health::Locked);
+    assert_eq!(bench.noted("workspace"), ["health: probing > locked"]);
+    assert!(bench.lease_on(2).is_probe);
+    bench.report(&probe, LeaseOutcome::AccountLocked);
+    assert_eq!((bench.health(1), bench.health(2)), (Health::Locked, Health::Probing));
+}
+
+#[test]
+fn a_deleted_accounts_probe_ends_with_its_lease() {
+    let (mut bench, probe) = with_a_probe();
+    bench.run(&delete(1));
+    bench.report(&probe, LeaseOutcome::Succeeded);
+    assert_eq!(bench.health(2), Health::Healthy);
+
+    let (mut bench, _) = with_a_probe();
+    bench.run(&delete(1));
+    bench.pass(bench.settings.default_ttl_micros);
+    bench.batch(&[], |_| ());
+    assert_eq!(bench.health(2), Health::Locked);
+    bench.now = bench.until(2);
+    assert!(bench.lease_on(2).is_probe);
+}
+
+#[test]
+fn an_account_that_moves_ends_the_probe_that_it_was_and_that_is_noted() {
+    let (mut bench, _) = with_a_probe();
+    let moved = Account { workspace: text("ws-3"), ..bench.world.accounts[&1].clone() };
+    bench.world.workspaces.insert(text("ws-3"), crate::keypool::Workspace::new(text("ws-3")));
+    let mut rows = bench.world.whole(&[], bench.now);
+    rows.workspaces.push(crate::keypool::Workspace::new(text("ws-3")));
+    let mut pool = Pool::new(rows, Peers::default(), &bench.settings);
+    pool.revise(moved, "ann", "learnt").unwrap();
+    bench.plan = pool.into_plan();
+    bench.world.apply(&bench.plan);
+    assert_eq!(bench.noted("workspace"), ["health: probing > locked"]);
+    assert_eq!(bench.noted("account"), ["workspace: shared > ws-3"]);
+    assert_eq!(&*bench.plan.audit[1].actor, "ann");
+}
+
+#[test]
+fn enabling_an_account_brings_its_workspaces_probe_forward_and_notes_that() {
+    let mut bench = Bench::with([account(1, 5)]);
+    bench.fail(LeaseOutcome::AccountLocked, 1);
+    let until = bench.until(1);
+    let set = |status| {
+        let changes = AccountChanges { status: Some(status), ..AccountChanges::default() };
+        Command::Update { account_id: 1, changes, reason: text("paid") }
+    };
+    bench.run(&set(AccountStatus::Disabled));
+    assert_eq!(bench.noted("workspace"), [""; 0]);
+    bench.run(&set(AccountStatus::Enabled));
+    let hastened = format!("cooldown_until_micros: {} > {}", until.0, bench.now.0);
+    assert_eq!(bench.noted("workspace"), [hastened]);
+    assert_eq!(bench.noted("account"), ["status: disabled > enabled"]);
+    assert!(bench.lease().is_probe);
+}
+
+#[test]
+fn an_account_is_added_with_all_that_was_set_of_it_in_the_log() {
+    let mut bench = Bench::with([Account { workspace: text("shared"), ..account(1, 5) }]);
+    bench.world.hear_balance("shared", Some(5));
+    bench.run(&Command::Create(new("key-2", "shared")));
+    assert_eq!(
+        bench.noted("account"),
+        [
+            "name:  > new",
+            "workspace:  > shared",
+            "key_id:  > key-2",
+            "billing_key_id:  > billing",
+            "status:  > enabled",
+            "max_concurrency:  > 5",
+            "priority:  > 2",
+            "weight:  > 150",
+            "allowed_apps:  > fal-ai/flux/*",
+            "remark:  > from the shelf",
+        ]
+    );
+    assert_eq!(bench.noted("workspace"), [""; 0]);
+    assert_eq!(bench.world.balances[&2], 5, "what is known of the credit holds for the new one, too");
+
+    bench.run(&Command::Create(NewAccount {
+        billing_key: None,
+        balance_nano_usd: Some(9),
+        ..new("key-3", "shared")
+    }));
+    assert_eq!(bench.noted("account").last().unwrap(), "balance_nano_usd: unknown > 9");
+    assert_eq!(bench.noted("workspace"), ["balance_nano_usd: 5 > 9"]);
+    assert_eq!((bench.world.balances[&1], bench.world.balances[&3]), (9, 9));
+}
+
+#[test]
+fn a_deleted_account_that_comes_back_is_noted_with_what_it_was() {
+    let mut bench = Bench::with([account(1, 5)]);
+    bench.fail(LeaseOutcome::AuthFailed, 1);
+    bench.run(&delete(1));
+    bench.run(&Command::Create(NewAccount { billing_key: None, ..new("key-1", "ws-1") }));
+    let noted = bench.noted("account");
+    assert!(noted.contains(&"status: deleted > enabled".to_owned()), "{noted:?}");
+    assert!(noted.contains(&"health: auth_failed > healthy".to_owned()), "{noted:?}");
+    assert!(!noted.iter().any(|change| change.starts_with("max_concurrency")), "{noted:?}");
+}
+
+#[test]
+fn a_secret_sealed_anew_is_noted_only_where_it_takes_the_place_of_what_was_found() {
+    let mut bench = Bench::with([account(1, 5)]);
+    let before = sealed("kek-1", "key-1");
+    let reseal = |before| Reseal {
+        account_id: 1,
+        purpose: Purpose::Lease,
+        key_id: text("key-1"),
+        before,
+        after: sealed("kek-2", "key-1"),
+    };
+    let stale = reseal(sealed("kek-1", "replaced since"));
+    bench.batch(&[], |pool| pool.take_reseal(&stale, "ann"));
+    assert_eq!(bench.plan, Plan::default());
+    let fresh = reseal(before);
+    bench.batch(&[], |pool| pool.take_reseal(&fresh, "ann"));
+    assert_eq!(bench.noted("account"), ["kek_id: kek-1 > kek-2"]);
+    assert!(matches!(bench.plan.audit[0].subject, Subject::Account(1)));
+    bench.batch(&[], |pool| pool.take_reseal(&fresh, "ann"));
+    assert_eq!(bench.plan, Plan::default(), "it is sealed so already");
+}
+
+#[test]
+fn another_secret_under_the_same_id_starts_without_the_old_ones_guilt() {
+    let mut bench = Bench::with([account(1, 5)]);
+    let old = bench.lease();
+    bench.fail(LeaseOutcome::AuthFailed, 1);
+    let changes = AccountChanges { key: Some(key("key-1", "the right one")), ..AccountChanges::default() };
+    bench.run(&Command::Update { account_id: 1, changes, reason: text("mistyped") });
+    assert_eq!(bench.health(1), Health::Healthy);
+    assert!(bench.noted("account").contains(&"health: auth_failed > healthy".to_owned()));
+    assert_eq!(bench.world.accounts[&1].key.strikes, 0);
+    bench.report(&old, LeaseOutcome::AuthFailed);
+    assert_eq!(bench.health(1), Health::Healthy, "it was given with the old secret");
+    assert!(!bench.lease().is_probe);
+}
+
+#[test]
+fn a_repeat_finds_no_account_that_was_deleted_since_but_for_its_deletion() {
+    let mut bench = Bench::with([account(1, 5)]);
+    let create = Command::Create(new("key-2", ""));
+    let changes = AccountChanges { priority: Some(3), ..AccountChanges::default() };
+    let update = Command::Update { account_id: 2, changes, reason: text("later") };
+    assert_eq!(bench.run(&create), 2);
+    bench.run(&update);
+    for command in [&create, &update] {
+        let answer = bench.command(command, |desk| desk.repeated(command));
+        assert!(matches!(answer, Ok(Done::Account(it)) if it.replayed && it.account.account_id == 2));
+    }
+    bench.run(&delete(2));
+    for command in [&create, &update] {
+        let answer = bench.command(command, |desk| desk.repeated(command));
+        assert_eq!(answer, Err(Rejection::AccountNotFound(2)));
+    }
+    let answer = bench.command(&delete(2), |desk| desk.repeated(&delete(2)));
+    assert!(matches!(answer, Ok(Done::Account(it)) if it.account.status == AccountStatus::Deleted));
 }

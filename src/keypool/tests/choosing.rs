@@ -133,3 +133,54 @@ fn a_task_that_failed_on_an_account_tries_another_first() {
         assert!(second.is_retry);
     }
 }
+
+/// An account that is out for upstream errors and due, and one that is idle; a task that met an upstream error before
+/// the first went out.
+fn with_a_broken_account_due() -> Bench {
+    let mut bench = Bench::with([account(1, 5), Account { priority: 1, ..account(2, 5) }]);
+    bench.peer(None, -1_000 * S);
+    let ask = bench.ask("retried");
+    let lease = bench.select(&ask).unwrap();
+    assert_eq!(lease.account_id, 1);
+    bench.fail(LeaseOutcome::UpstreamError, 6);
+    assert_eq!(bench.health(1), Health::CoolingDown);
+    bench.report(&lease, LeaseOutcome::UpstreamError);
+    bench.now = bench.until(1);
+    bench
+}
+
+#[test]
+fn a_task_that_failed_upstream_probes_no_account_while_another_is_free() {
+    let mut bench = with_a_broken_account_due();
+    for _ in 0..10 {
+        let ask = bench.ask("retried");
+        let lease = bench.select(&ask).unwrap();
+        assert_eq!((lease.account_id, lease.is_probe, lease.is_retry), (2, false, true));
+        bench.report(&lease, LeaseOutcome::UpstreamError);
+    }
+    // Another task brings the account back.
+    let probe = bench.lease();
+    assert_eq!((probe.account_id, probe.is_probe), (1, true));
+    bench.report(&probe, LeaseOutcome::Succeeded);
+    assert_eq!(bench.health(1), Health::Healthy);
+}
+
+#[test]
+fn a_task_that_failed_upstream_probes_where_nobody_else_is_free_and_not_again_at_once() {
+    let mut bench = with_a_broken_account_due();
+    bench.world.accounts.get_mut(&2).unwrap().status = AccountStatus::Disabled;
+    let strikes = bench.world.workspace_of(1).circuit.strikes;
+    let ask = bench.ask("retried");
+    let probe = bench.select(&ask).unwrap();
+    assert_eq!((probe.account_id, probe.is_probe, probe.is_retry), (1, true, true));
+    bench.report(&probe, LeaseOutcome::UpstreamError);
+    let ask = bench.ask("retried");
+    let refusal = bench.select(&ask).unwrap_err();
+    assert_eq!(refusal.why, Why::CoolingDown);
+    assert_eq!(bench.world.workspace_of(1).circuit.strikes, strikes, "it proved nothing");
+    let base = bench.settings.upstream_error.base_micros;
+    assert!((base / 2..=base).contains(&(bench.until(1).0 - bench.now.0)));
+    bench.now = bench.until(1);
+    let ask = bench.ask("retried");
+    assert!(bench.select(&ask).unwrap().is_probe);
+}

@@ -1,7 +1,7 @@
 //! Cooldown, probe and return.
 
 use super::*;
-use crate::keypool::{Gate, Why};
+use crate::keypool::Why;
 
 #[test]
 fn a_burst_of_rate_limits_is_one_strike_however_many_leases_report_it() {
@@ -71,15 +71,24 @@ fn a_failed_probe_keeps_the_account_out_for_longer_up_to_the_cap() {
 }
 
 #[test]
-fn a_probe_that_ends_without_a_word_lets_the_next_try() {
+fn a_probe_that_ends_without_a_word_lets_the_next_try_after_a_first_delay() {
     let mut bench = Bench::with([account(1, 10)]);
     bench.fail(LeaseOutcome::RateLimited, 1);
     bench.now = bench.until(1);
     let probe = bench.lease();
     bench.report(&probe, LeaseOutcome::RunnerCanceled);
-    let probe = bench.lease();
-    assert!(probe.is_probe);
+    assert_eq!(bench.refusal().why, Why::CoolingDown);
+    assert_eq!(bench.world.workspace_of(1).circuit.strikes, 1);
+    bench.now = bench.until(1);
+    assert!(bench.lease().is_probe);
     bench.pass(bench.settings.default_ttl_micros);
+    bench.batch(&[], |_| ());
+    assert_eq!(bench.health(1), Health::CoolingDown);
+    let base = bench.settings.rate_limited.base_micros;
+    let wait = bench.until(1).0 - bench.now.0;
+    assert!((base / 2..=base).contains(&wait), "{wait}");
+    assert_eq!(bench.world.workspace_of(1).circuit.strikes, 1);
+    bench.now = bench.until(1);
     assert!(bench.lease().is_probe);
 }
 
@@ -170,4 +179,65 @@ fn the_stricter_of_two_gates_holds() {
     assert_eq!(Gate::Due.strictest(Gate::Probing), Gate::Probing);
     assert_eq!(Gate::Free.strictest(Gate::Due), Gate::Due);
     assert_eq!(Gate::Free.strictest(Gate::Free), Gate::Free);
+}
+
+/// Two accounts of one workspace. The key of the first answered is out and due.
+fn with_a_due_key() -> (Bench, AccountId) {
+    let shared = |id| Account { workspace: text("shared"), ..account(id, 10) };
+    let mut bench = Bench::with([shared(1), shared(2)]);
+    let lease = bench.lease();
+    bench.report(&lease, LeaseOutcome::AuthFailed);
+    bench.now = bench.until(lease.account_id);
+    (bench, lease.account_id)
+}
+
+#[test]
+fn a_keys_probe_ends_with_its_report_though_the_workspace_returned_meanwhile() {
+    let (mut bench, out) = with_a_due_key();
+    let of_workspace = bench.lease_on(3 - out);
+    let probe = bench.lease();
+    assert_eq!((probe.account_id, probe.is_probe), (out, true));
+    bench.report(&of_workspace, LeaseOutcome::RateLimited);
+    bench.now = bench.until(3 - out);
+    let healing = bench.lease_on(3 - out);
+    assert!(healing.is_probe);
+    bench.pass(S);
+    bench.report(&healing, LeaseOutcome::Succeeded);
+    assert_eq!(bench.health(3 - out), Health::Healthy);
+    bench.report(&probe, LeaseOutcome::AuthFailed);
+    assert_eq!(bench.health(out), Health::AuthFailed);
+    assert_eq!(bench.world.accounts[&out].key.strikes, 2);
+    assert!(bench.until(out) > bench.now);
+}
+
+#[test]
+fn a_workspaces_probe_that_fails_is_a_strike_though_its_key_was_proved_meanwhile() {
+    let mut bench = Bench::with([account(1, 10)]);
+    bench.peer(None, -1_000 * S);
+    let refused = bench.lease();
+    bench.fail(LeaseOutcome::UpstreamError, 6);
+    bench.report(&refused, LeaseOutcome::AuthFailed);
+    bench.now = bench.until(1);
+    let probe = bench.lease();
+    bench.pass(S);
+    bench.batch(&[], |pool| pool.started(&probe.lease_id)).expect("it lives");
+    assert_eq!(bench.world.accounts[&1].key.out, None);
+    bench.pass(S);
+    bench.report(&probe, LeaseOutcome::UpstreamError);
+    assert_eq!(bench.world.workspace_of(1).circuit.strikes, 2);
+    assert!(bench.until(1) > bench.now);
+}
+
+#[test]
+fn a_return_of_the_workspace_hides_no_refusal_of_a_key() {
+    let (mut bench, out) = with_a_due_key();
+    let other = 3 - out;
+    let old = bench.lease_on(other);
+    let limited = bench.lease_on(other);
+    bench.report(&limited, LeaseOutcome::RateLimited);
+    bench.now = bench.until(other);
+    let probe = bench.lease_on(other);
+    bench.report(&probe, LeaseOutcome::Succeeded);
+    bench.report(&old, LeaseOutcome::AuthFailed);
+    assert_eq!(bench.health(other), Health::AuthFailed);
 }

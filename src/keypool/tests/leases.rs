@@ -83,6 +83,22 @@ fn an_expired_lease_that_comes_back_late_changes_nothing_but_the_audit_log() {
 }
 
 #[test]
+fn a_late_report_is_noted_for_a_while_only_and_not_where_it_says_nothing() {
+    let mut bench = Bench::with([account(1, 2)]);
+    let lease = bench.lease();
+    bench.pass(bench.settings.default_ttl_micros);
+    bench.batch(&[], |_| ());
+    bench.report(&lease, LeaseOutcome::RunnerCanceled);
+    assert_eq!(bench.plan, Plan::default());
+    bench.pass(bench.settings.default_ttl_micros);
+    bench.report(&lease, LeaseOutcome::Succeeded);
+    assert_eq!(bench.plan.audit.len(), 1);
+    bench.pass(1);
+    assert!(bench.report(&lease, LeaseOutcome::Succeeded).replayed);
+    assert_eq!(bench.plan, Plan::default());
+}
+
+#[test]
 fn fences_rise_and_a_task_has_one_live_lease() {
     let mut bench = Bench::with([account(1, 5)]);
     let ask = bench.ask("task");

@@ -18,8 +18,8 @@ mod world;
 use std::sync::Arc;
 
 use super::{
-    Account, AccountId, Ask, Cause, Health, Lease, LeaseOutcome, NoKey, Peer, Peers, Plan, Pool, Refusal,
-    Released, Report, Settings,
+    Account, AccountId, Ask, Cause, Choice, Gate, Health, Lease, LeaseOutcome, NoKey, Peer, Peers, Plan,
+    Pool, Refusal, Released, Report, Settings,
 };
 use crate::ledger::{Micros, Text};
 use crate::{keypool, ledger};
@@ -98,6 +98,17 @@ impl Bench {
         let task_id = format!("task-{}", self.ids);
         let ask = self.ask(&task_id);
         self.select(&ask).expect("a key is free")
+    }
+
+    /// Leases the key of one account for a new task: as its probe, if it is due.
+    #[track_caller]
+    fn lease_on(&mut self, account_id: AccountId) -> Arc<Lease> {
+        let task_id = format!("task-{}", self.ids);
+        let ask = self.ask(&task_id);
+        let row = &self.world.accounts[&account_id];
+        let gate = keypool::workspace::gate(row, self.world.workspace_of(account_id), self.now);
+        let choice = Choice::New { account_id, is_probe: gate == Gate::Due, supersedes: None };
+        self.batch(&[], |pool| pool.take(&ask, choice)).expect("it is there")
     }
 
     #[track_caller]
