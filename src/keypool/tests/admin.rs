@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::keypool::{
-    AccountChanges, AccountStatus, AllowList, Command, Desk, Done, FieldChange, NewAccount, NewKey, Purpose,
-    Reseal, Subject, Unknown, View, Why,
+    AccountChanges, AccountStatus, AllowList, Command, Desk, Done, FieldChange, NewAccount, NewKey, Opening,
+    Purpose, Reseal, Subject, Unknown, View, Why,
 };
 use crate::ledger::Rejection;
 use world::sealed;
@@ -120,7 +120,8 @@ impl Bench {
         let rows = self.world.read(&command.footprint(), &std::collections::BTreeMap::new(), self.now);
         let (view, settings) = (View::new(self.settings), self.settings);
         let pool = Pool::new(rows, Peers::default(), &settings);
-        let mut desk = Desk::new(pool, &view, std::collections::BTreeSet::new(), 7);
+        let tasks = std::collections::BTreeSet::new();
+        let mut desk = Desk::new(pool, Opening { view: &view, barred: &[], tasks: &tasks, seed: 7 });
         let outcome = decide(&mut desk);
         self.plan = desk.close().1;
         self.world.apply(&self.plan);
