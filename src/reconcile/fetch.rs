@@ -4,7 +4,7 @@
 //! A failure is an answer too: it is kept with its reason, and the others go on. What fal cannot be blamed for (the
 //! database is away, this process is to stop) ends the phase; nothing kept is lost.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use futures::StreamExt;
 use futures::future::BoxFuture;
@@ -24,6 +24,8 @@ use crate::store::reconcile::{FetchRow, GARBAGE_BYTES, ReconcileStore, Run};
 
 /// The state of a fetch that has not come to its end.
 const RUNNING: &str = "running";
+/// That of one that was given up.
+const FAILED: &str = "failed";
 
 /// What the phase needs.
 pub(super) struct Fetcher<'a> {
@@ -52,9 +54,10 @@ impl Fetcher<'_> {
         self.all(asked).await?;
         let kept = self.store.fetches(self.run.id).await?;
         let askers = self.askers(&kept).await?;
+        let doubtful = doubtful(&askers, &kept);
         let mut asked: Vec<BoxFuture<'_, Result<(), Halt>>> = Vec::with_capacity(askers.len());
         for asker in &askers {
-            asked.push(Box::pin(self.bill(asker, &kept)));
+            asked.push(Box::pin(self.bill(asker, &kept, doubtful.get(&asker.account_id))));
         }
         self.all(asked).await?;
         Ok(askers.iter().map(|asker| (Text::clone(&asker.workspace), asker.account_id)).collect())
@@ -99,8 +102,11 @@ impl Fetcher<'_> {
     }
 
     /// What the workspace was billed: request by request, and the totals to hold that against.
-    async fn bill(&self, asker: &Asker, kept: &[FetchRow]) -> Result<(), Halt> {
-        let events = row_of(kept, asker, Source::BillingEvents);
+    async fn bill(&self, asker: &Asker, kept: &[FetchRow], doubt: Option<&Why>) -> Result<(), Halt> {
+        let events = events_of(kept, asker);
+        if let Some(why) = doubt {
+            return if &*events.state == RUNNING { self.refuse(events, why).await } else { Ok(()) };
+        }
         if &*events.state == RUNNING {
             match &asker.key {
                 Ok(key) => self.events(asker, key, events).await?,
@@ -127,7 +133,9 @@ impl Fetcher<'_> {
             Ok(pages) => pages,
             Err(error) => return self.fail(row, &error).await,
         };
-        let mut unpriced = pages::unpriced_of(&row.result);
+        let mut kept = pages::Events::from_json(&row.result);
+        kept.workspace = asker.workspace.to_string();
+        row.result = kept.to_json().into();
         loop {
             let page = match self.unless_stopped(pages.next_page()).await? {
                 Ok(Some(page)) => page,
@@ -141,11 +149,11 @@ impl Fetcher<'_> {
                     return self.refuse(row, &why).await;
                 }
             };
-            unpriced += events.iter().filter(|event| event.cost_nano_usd.is_none()).count();
+            kept.unpriced += events.iter().filter(|event| event.cost_nano_usd.is_none()).count();
             row.pages = row.pages.saturating_add(1);
             row.rows = row.rows.saturating_add(i64::try_from(events.len()).unwrap_or(i64::MAX));
             row.position = page.next.map(|next| Place::from(next).to_json()).unwrap_or_default().into();
-            row.result = pages::unpriced_json(unpriced).into();
+            row.result = kept.to_json().into();
             if row.position.is_empty() {
                 row.state = "complete".into();
             }
@@ -202,7 +210,7 @@ impl Fetcher<'_> {
     }
 
     async fn refuse(&self, mut row: FetchRow, why: &Why) -> Result<(), Halt> {
-        row.state = "failed".into();
+        row.state = FAILED.into();
         row.error = why.to_json().into();
         Ok(self.store.save_fetch(self.run.id, &row, &[]).await?)
     }
@@ -222,6 +230,46 @@ fn row_of(kept: &[FetchRow], asker: &Asker, source: Source) -> FetchRow {
         error: Text::default(),
         garbage: Vec::new(),
     })
+}
+
+/// Where the fetch of events stands. What was kept under another name of the workspace is not found under this one: it
+/// begins anew.
+fn events_of(kept: &[FetchRow], asker: &Asker) -> FetchRow {
+    let row = row_of(kept, asker, Source::BillingEvents);
+    let is_elsewhere = !row.result.is_empty()
+        && &*row.state != FAILED
+        && pages::Events::from_json(&row.result).workspace != *asker.workspace;
+    if is_elsewhere { row_of(&[], asker, Source::BillingEvents) } else { row }
+}
+
+/// The accounts through which no bill is asked for, since it might be that of another workspace and count twice: fal
+/// bills the same name for both, or did not tell the name of one that nobody named.
+fn doubtful(askers: &[Asker], kept: &[FetchRow]) -> BTreeMap<AccountId, Why> {
+    let mut by_name: BTreeMap<String, Vec<&Asker>> = BTreeMap::new();
+    let mut doubtful = BTreeMap::new();
+    for asker in askers.iter().filter(|asker| asker.key.is_ok()) {
+        let balance = row_of(kept, asker, Source::Balance);
+        match pages::username_of(&balance.result) {
+            Some(name) => by_name.entry(name).or_default().push(asker),
+            None if &*balance.state == FAILED && asker.is_unnamed && askers.len() > 1 => {
+                doubtful.insert(asker.account_id, Why::from_json(&balance.error));
+            }
+            None => {}
+        }
+    }
+    for (name, mut same) in by_name {
+        same.sort_by_key(|asker| (*asker.workspace != *name, asker.account_id));
+        let Some((first, others)) = same.split_first() else { continue };
+        for asker in others {
+            let why = format!(
+                "fal bills this workspace as {name}, as it does {}: give their accounts the same workspace (scrip \
+                 keys set {} --workspace {})",
+                first.workspace, asker.account_id, first.workspace
+            );
+            doubtful.insert(asker.account_id, Why::unusable(why));
+        }
+    }
+    doubtful
 }
 
 fn cut(body: &[u8]) -> Vec<u8> {

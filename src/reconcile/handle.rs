@@ -1,6 +1,6 @@
 //! The way into reconciliation: cheap to clone, and all that services and commands see of it.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use serde::Serialize;
 use tokio::sync::{Notify, watch};
@@ -8,7 +8,7 @@ use tokio::sync::{Notify, watch};
 use super::usage::{self, UsageAnswer, UsageQuestion};
 use super::watch::Watch;
 use super::worker::Signals;
-use super::{Error, Parts, period};
+use super::{Error, Parts, Works, period};
 use crate::engine::EngineError;
 use crate::keypool::AccountId;
 use crate::ledger::limits::{Checks, LINE_CHARS};
@@ -68,7 +68,7 @@ pub struct Handle {
 impl Handle {
     pub(super) fn new(parts: Arc<Parts>) -> Self {
         let (told, _) = watch::channel(None);
-        Self { parts, signals: Signals { begun: Arc::new(Notify::new()), told } }
+        Self { parts, signals: Signals { begun: Arc::new(Notify::new()), own: Arc::default(), told } }
     }
 
     pub(super) fn signals(&self) -> Signals {
@@ -125,6 +125,9 @@ impl Handle {
                 return Err(Rejection::RequestIdReused { request_id, field: "content" }.into());
             }
         };
+        if self.parts.options.works == Works::AtItsOwn {
+            self.signals.own.lock().unwrap_or_else(PoisonError::into_inner).insert(id);
+        }
         self.signals.begun.notify_one();
         Ok(Started { run: self.get(id).await?, replayed })
     }

@@ -295,7 +295,7 @@ fn missing(row: &FetchRow) -> Option<Why> {
 
 /// An event without a cost is kept and not judged: of its request nothing is proved.
 fn missing_events(row: &FetchRow) -> Option<Why> {
-    missing(row).or_else(|| match pages::unpriced_of(&row.result) {
+    missing(row).or_else(|| match pages::Events::from_json(&row.result).unpriced {
         0 => None,
         1 => Some(Why::unusable("fal gives no cost for 1 event: it is kept, and not judged")),
         many => {

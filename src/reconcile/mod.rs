@@ -60,9 +60,20 @@ const WORK: &str = "reconcile";
 /// The lease of the process that refreshes balances.
 const BALANCES: &str = "reconcile-balances";
 
+/// Which runs a process works at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Works {
+    /// All that wait, whoever began them.
+    AtAll,
+    /// Those that it began: it may not have the keys and settings that others need.
+    AtItsOwn,
+}
+
 /// How reconciliation works.
 #[derive(Clone, Debug)]
 pub struct Options {
+    /// Which runs it works at. Default all.
+    pub works: Works,
     /// What runs judge by.
     pub settings: Settings,
     /// Workspaces that are asked at once. Default 4.
@@ -80,6 +91,7 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Self {
+            works: Works::AtAll,
             settings: Settings::default(),
             parallel: 4,
             hold_for: Duration::from_secs(30),

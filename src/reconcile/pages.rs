@@ -105,18 +105,24 @@ fn nano(units: fal::Decimal) -> Option<i64> {
     units.to_nano_usd().map(|nano| nano.0)
 }
 
-/// How many events of a fetch had no cost.
-#[derive(Serialize, Deserialize)]
-struct Unpriced {
-    unpriced: usize,
+/// What is kept of a fetch of events besides them.
+#[derive(Default, Serialize, Deserialize)]
+pub(super) struct Events {
+    /// How many of them had no cost.
+    pub(super) unpriced: usize,
+    /// The workspace they are kept under.
+    #[serde(default)]
+    pub(super) workspace: String,
 }
 
-pub(super) fn unpriced_json(unpriced: usize) -> String {
-    serde_json::to_string(&Unpriced { unpriced }).unwrap_or_default()
-}
+impl Events {
+    pub(super) fn to_json(&self) -> String {
+        serde_json::to_string(self).unwrap_or_default()
+    }
 
-pub(super) fn unpriced_of(json: &str) -> usize {
-    serde_json::from_str::<Unpriced>(json).map_or(0, |kept| kept.unpriced)
+    pub(super) fn from_json(json: &str) -> Self {
+        serde_json::from_str(json).unwrap_or_default()
+    }
 }
 
 #[derive(Serialize)]
@@ -125,10 +131,21 @@ struct Balance<'a> {
     balance_nano_usd: Option<i64>,
 }
 
+#[derive(Deserialize)]
+struct Billed {
+    username: String,
+}
+
 pub(super) fn balance_json(account: &fal::Account) -> String {
     let balance = account.balance.map(|balance| balance.0);
     serde_json::to_string(&Balance { username: &account.username, balance_nano_usd: balance })
         .unwrap_or_default()
+}
+
+/// The name that fal bills, of what [`balance_json`] kept; `None` where fal told none.
+pub(super) fn username_of(json: &str) -> Option<String> {
+    let billed: Billed = serde_json::from_str(json).ok()?;
+    (!billed.username.is_empty()).then_some(billed.username)
 }
 
 #[derive(Serialize, Deserialize)]

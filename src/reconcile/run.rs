@@ -117,13 +117,14 @@ impl Work<'_> {
         let mut state = RunState::Completed;
         if is_judged {
             self.reporter.found(run.findings);
-            if super::Summary::from_json(&run.summary).is_none_or(|kept| !kept.failures.is_empty()) {
+            if super::Summary::from_json(&run.summary).is_none_or(|kept| kept.is_partial()) {
                 state = RunState::Partial;
             }
         } else {
             state = self.fetch_and_judge(state).await?;
         }
         if run.apply_costs {
+            self.still_holds().await?;
             self.apply().await?;
         }
         let over = RunChange {
@@ -133,9 +134,19 @@ impl Work<'_> {
             total: Some(0),
             ..RunChange::default()
         };
+        self.still_holds().await?;
         parts.store.update_run(run.id, &over).await?;
         tracing::info!(reconciliation_id = run.id, state = state.as_str(), "a run of reconciliation is over");
         Ok(())
+    }
+
+    /// Ends the work where another process has taken it over: one that was suspended for a while may not know it.
+    async fn still_holds(&self) -> Result<(), Halt> {
+        let parts = self.parts;
+        match parts.store.hold(WORK, parts.holder, parts.options.hold_micros()).await? {
+            true => Ok(()),
+            false => Err(Halt::Stopped),
+        }
     }
 
     async fn fetch_and_judge(&self, mut state: RunState) -> Result<RunState, Halt> {
@@ -163,6 +174,7 @@ impl Work<'_> {
             reporter: self.reporter,
         };
         let sources = fetcher.fetch().await?;
+        self.still_holds().await?;
         let judge = Judge {
             store: &*parts.store,
             reader: &*parts.reader,
@@ -174,7 +186,7 @@ impl Work<'_> {
             reporter: self.reporter,
         };
         let judged = judge.judge().await?;
-        if !judged.summary.failures.is_empty() {
+        if judged.summary.is_partial() {
             state = RunState::Partial;
         }
         let change = RunChange {
@@ -206,11 +218,11 @@ impl Work<'_> {
 }
 
 /// The period that events are asked for. It reaches back as far as a task may have been too young for the run that was
-/// about it, and to the lag after the end, but not to what had not happened when the run was begun.
+/// about it, and as far after the end as one may have been running; not to what had not happened when the run was begun.
 fn events(run: &Run, settings: &Settings) -> (Micros, Micros) {
     let audit::Thresholds { billing_lag_micros: lag, stuck_after_micros: stuck, .. } = settings.thresholds;
     let start = run.start.plus(stuck.saturating_add(lag).saturating_neg());
-    (start, run.end.plus(lag).min(run.create_time).max(run.end))
+    (start, run.end.plus(stuck.saturating_add(lag)).min(run.create_time).max(run.end))
 }
 
 /// Tells a run's row how far it is, and keeps the lease of the work; where that is lost, the work is to stop.

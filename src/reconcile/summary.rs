@@ -21,6 +21,11 @@ impl Summary {
         serde_json::to_string(self).unwrap_or_default()
     }
 
+    /// Whether something is missing: it could not be fetched, or nobody is left who could fetch it.
+    pub(super) fn is_partial(&self) -> bool {
+        !self.failures.is_empty() || self.report.totals.unjudged_tasks > 0
+    }
+
     /// Reads what a run kept; `None` before it has judged, or for what this version cannot read.
     pub fn from_json(json: &str) -> Option<Self> {
         serde_json::from_str(json).ok()

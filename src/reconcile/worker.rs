@@ -3,7 +3,8 @@
 //! Every replica has this loop. A lease by name lets one of them work at a time; it is renewed while a run goes on, and
 //! a process that fell silent loses it.
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
@@ -11,10 +12,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::progress::Local;
 use super::run::{self, Halt};
-use super::{BALANCES, Parts, WORK, balances};
+use super::{BALANCES, Parts, WORK, Works, balances};
 use crate::ledger::{Micros, Text};
 use crate::store::Page;
-use crate::store::reconcile::NewRun;
+use crate::store::reconcile::{NewRun, Run};
 
 /// Who is written as the actor of scheduled runs.
 const SCHEDULE: &str = "schedule";
@@ -28,6 +29,8 @@ const MOST_MISSED: Duration = Duration::from_secs(31 * 24 * 3_600);
 pub(super) struct Signals {
     /// A run was begun here.
     pub(super) begun: Arc<Notify>,
+    /// The runs that were begun here.
+    pub(super) own: Arc<Mutex<BTreeSet<i64>>>,
     /// How far the run is that is worked at here.
     pub(super) told: watch::Sender<Local>,
 }
@@ -37,7 +40,7 @@ pub(super) async fn work(parts: Arc<Parts>, signals: Signals, stopping: Cancella
     // The end of the newest period that has its run: what is known need not be looked up again.
     let mut begun_until = None;
     loop {
-        if let Err(halt) = turn(&parts, &signals.told, &stopping, &mut begun_until).await {
+        if let Err(halt) = turn(&parts, &signals, &stopping, &mut begun_until).await {
             match halt {
                 Halt::Stopped => {}
                 Halt::Store(error) => tracing::warn!(%error, "reconciliation waits for the database"),
@@ -57,21 +60,21 @@ pub(super) async fn work(parts: Arc<Parts>, signals: Signals, stopping: Cancella
 /// Begins what is due, and works at what waits if no other process does.
 async fn turn(
     parts: &Arc<Parts>,
-    told: &watch::Sender<Local>,
+    signals: &Signals,
     stopping: &CancellationToken,
     begun_until: &mut Option<Micros>,
 ) -> Result<(), Halt> {
     if let Some(every) = parts.options.reconcile_every {
         begin_due(parts, every, begun_until).await?;
     }
-    while !stopping.is_cancelled() && !parts.store.unfinished_runs().await?.is_empty() {
+    while !stopping.is_cancelled() && next(parts, signals).await?.is_some() {
         if !parts.store.hold(WORK, parts.holder, parts.options.hold_micros()).await? {
             return Ok(());
         }
         // Read again under the lease: the one who had it may have ended the run meanwhile.
-        let next = parts.store.unfinished_runs().await?.into_iter().next();
+        let next = next(parts, signals).await?;
         let ended = match &next {
-            Some(run) => run::work(parts, run, told, stopping.child_token()).await,
+            Some(run) => run::work(parts, run, &signals.told, stopping.child_token()).await,
             None => Ok(()),
         };
         let let_go = parts.store.let_go(WORK, parts.holder).await;
@@ -79,6 +82,16 @@ async fn turn(
         let_go?;
     }
     Ok(())
+}
+
+/// The oldest run that waits for this process.
+async fn next(parts: &Parts, signals: &Signals) -> Result<Option<Run>, Halt> {
+    let waiting = parts.store.unfinished_runs().await?.into_iter();
+    let own = signals.own.lock().unwrap_or_else(PoisonError::into_inner);
+    Ok(match parts.options.works {
+        Works::AtAll => waiting.min_by_key(|run| run.id),
+        Works::AtItsOwn => waiting.filter(|run| own.contains(&run.id)).min_by_key(|run| run.id),
+    })
 }
 
 /// Begins the run of the newest whole period that ended a lag ago. Periods are counted from 1970, so that every replica

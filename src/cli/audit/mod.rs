@@ -23,7 +23,7 @@ use crate::clock::System;
 use crate::config::{AuditArgs, DatabaseArgs, DatabaseUrl, FalArgs, KekArgs};
 use crate::keypool::AccountId;
 use crate::ledger::{Text, UserId};
-use crate::reconcile::{Handle, Options, Reconciler, RunState, Settings, Start};
+use crate::reconcile::{Handle, Options, Reconciler, RunState, Settings, Start, Works};
 use crate::store::Store;
 use crate::{fal, report};
 
@@ -170,7 +170,8 @@ impl Desk {
         let store = open(database, Prepare::Nothing).await?;
         let keyring = keyring::find(configured, database, &*store.reader()).await?.existing();
         let session = Session::with_keyring(&*store, keyring);
-        let options = Options { settings, parallel: fal.fal_parallel, ..Options::default() };
+        let works = Works::AtItsOwn;
+        let options = Options { works, settings, parallel: fal.fal_parallel, ..Options::default() };
         let holder = Uuid::from_bytes(System::secret_bytes());
         let Some(reconciler) = Reconciler::start(&*store, session.handle(), client, holder, options) else {
             session.end().await;

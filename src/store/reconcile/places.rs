@@ -2,15 +2,17 @@
 
 use sha2::{Digest, Sha256};
 
-use super::FindingQuery;
+use super::{EventRow, FindingQuery};
 use crate::audit;
 
 /// How many rows one commit writes at most: charges wait for no more than that.
 pub(in crate::store) const CHUNK: usize = 2_000;
 
-/// The first bytes of the SHA-256 of an event as fal wrote it: with its workspace, moment and request, what it is.
-pub(in crate::store) fn digest(raw: &str) -> [u8; 16] {
-    let digest = Sha256::digest(raw.as_bytes());
+/// The first bytes of the SHA-256 of what an event says: with its workspace, moment and request, what it is. Not of the
+/// row as fal wrote it, which gains fields over time: the same bill would be counted twice.
+pub(in crate::store) fn digest(event: &EventRow) -> [u8; 16] {
+    let what = format!("{}\n{:?}\n{:?}", event.endpoint_id, event.cost_nano_usd, event.units_nano);
+    let digest = Sha256::digest(what.as_bytes());
     std::array::from_fn(|at| digest[at])
 }
 

@@ -157,7 +157,7 @@ async fn save_events(
             .put(Text::clone(&event.workspace))
             .put(time::to_text(event.time))
             .put(Text::clone(&event.request_id))
-            .put(digest(&event.raw).to_vec())
+            .put(digest(event).to_vec())
             .put(run_id)
             .put(event.account_id)
             .put(Text::clone(&event.endpoint_id))
