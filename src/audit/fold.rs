@@ -244,7 +244,7 @@ impl Audit {
             emit(counts, sink, b3(&facts, thresholds));
             emit(counts, sink, b6(&facts, thresholds));
         }
-        if let Some(change) = cost::plan(task, billing, pool, scope) {
+        if let Some(change) = cost::plan(task, billing, &standing, pool, scope) {
             sink.cost(change);
         }
     }

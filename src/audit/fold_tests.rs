@@ -207,6 +207,30 @@ fn applying_the_costs_changes_no_finding_and_leaves_nothing_to_apply() {
 }
 
 #[test]
+fn no_cost_is_planned_before_the_evidence_reaches_the_lag_past_the_end_of_the_task() {
+    let costs = |complete_time: Micros| {
+        let mut world = sound();
+        world.tasks[0].complete_time = Some(complete_time);
+        world.tasks[0].billed_cost_nano_usd = Some(200_000_000);
+        world.audit().1.costs.len()
+    };
+    assert_eq!(costs(at(10 * DAY)), 1, "the events reach just so far");
+    assert_eq!(costs(at(10 * DAY + 1)), 0, "the rest of the bill may lie beyond them");
+}
+
+#[test]
+fn the_bill_of_a_task_that_has_not_ended_may_raise_a_recorded_cost_and_never_lower_it() {
+    let costs = |recorded: Option<i64>| {
+        let mut world = sound();
+        world.tasks[0].status = TaskStatus::Processing;
+        world.tasks[0].complete_time = None;
+        world.tasks[0].billed_cost_nano_usd = recorded;
+        world.audit().1.costs.len()
+    };
+    assert_eq!((costs(None), costs(Some(99_999_999)), costs(Some(100_000_001))), (1, 1, 0));
+}
+
+#[test]
 fn a_cost_that_the_column_cannot_hold_is_not_applied() {
     let costs = |costs: &[i64]| {
         let mut world = sound();
