@@ -210,7 +210,7 @@ impl Audit {
         let in_period = scope.holds(task.create_time);
         let of_user = scope.shows(task.user_id);
         let shown = of_user && pool.selects(account_id);
-        self.tally.task_seen(task, billing);
+        self.tally.task_seen(task);
         if in_period {
             self.tally.task_of_period(task, billing, &standing);
         }

@@ -275,6 +275,29 @@ fn a2_does_not_fire_for_a_model_that_fal_bills_by_another_name() {
 }
 
 #[test]
+fn a2_hears_of_bills_of_the_period_and_of_its_tasks_and_of_no_others() {
+    let judge = |events: Vec<Event>| {
+        let mut world = sound();
+        world.scope.events_start = at(-DAY);
+        world.tasks[0].reported_cost_nano_usd = None;
+        let other = |task_id: &str, online_id: &str, create_time| Task {
+            task_id: task_id.into(),
+            attempts: sample::attempts(&[(online_id, "k1")]),
+            create_time,
+            ..world.tasks[0].clone()
+        };
+        world.tasks.extend([other("t0", "earlier", at(-HOUR)), other("t2", "last", at(9 * DAY))]);
+        world.events = events;
+        world.rules()
+    };
+    let billed_at = |request_id: &str, time| Event { time, ..sample::event(request_id, 1) };
+    assert_eq!(judge(vec![billed_at("earlier", at(-HOUR))]), [Rule::A2], "a bill from before the period");
+    assert_eq!(judge(vec![billed_at("stray", at(10 * DAY))]), [Rule::A2], "a bill from after it");
+    assert_eq!(judge(vec![billed_at("earlier", at(0))]), [], "a bill of the period, of an older task");
+    assert_eq!(judge(vec![billed_at("last", at(10 * DAY))]), [], "a later bill of a task of the period");
+}
+
+#[test]
 fn usage_is_held_against_events_and_tasks() {
     let row = |model: &str, unit: &str, cost_nano_usd| UsageRow {
         endpoint_id: model.into(),
