@@ -298,6 +298,17 @@ fn a2_hears_of_bills_of_the_period_and_of_its_tasks_and_of_no_others() {
 }
 
 #[test]
+fn a2_is_silent_where_there_is_no_account_that_could_be_asked() {
+    let mut world = sound();
+    (world.accounts, world.events) = (vec![], vec![]);
+    world.tasks[0].key_id = "".into();
+    world.tasks[0].attempts = sample::attempts(&[("r1", "")]);
+    let (report, out) = world.audit();
+    assert!(out.findings.iter().all(|finding| finding.rule == Rule::A4), "{:?}", out.findings);
+    assert_eq!(report.totals.unjudged_tasks, 1);
+}
+
+#[test]
 fn usage_is_held_against_events_and_tasks() {
     let row = |model: &str, unit: &str, cost_nano_usd| UsageRow {
         endpoint_id: model.into(),
