@@ -232,6 +232,7 @@ impl Audit {
             proves_absence: standing.proves_absence,
             is_due: standing.is_due,
             now: scope.now,
+            events_until: scope.events_until(),
         };
         let counts = &mut self.counts;
         if in_period {

@@ -187,6 +187,23 @@ fn an_open_task_from_before_the_period_is_found_where_the_events_reach_back_to_i
 }
 
 #[test]
+fn an_open_task_is_stuck_only_once_the_evidence_reaches_a_day_past_its_creation() {
+    let judge = |events_end: Micros, task: Task| {
+        let mut world = sound();
+        world.scope.events_end = events_end;
+        world.tasks = vec![Task { status: TaskStatus::Processing, complete_time: None, ..task }];
+        world.tasks[0].reported_cost_nano_usd = None;
+        world.events.clear();
+        world.rules()
+    };
+    let last = Task { create_time: at(10 * DAY - HOUR), ..sample::task() };
+    assert_eq!(judge(at(11 * DAY - HOUR), last.clone()), [], "fal may have billed it after the last event");
+    assert_eq!(judge(at(11 * DAY - HOUR + 1), last.clone()), [Rule::B6]);
+    let nowhere = Task { attempts: vec![], key_id: "".into(), ..last };
+    assert_eq!(judge(at(10 * DAY), nowhere), [Rule::B6], "nothing of it can be at fal");
+}
+
+#[test]
 fn applying_the_costs_changes_no_finding_and_leaves_nothing_to_apply() {
     let judge = |recorded: Option<i64>| {
         let mut world = sound();

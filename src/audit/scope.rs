@@ -76,7 +76,12 @@ impl Scope {
 
     /// Whether the lag has passed since a moment, as far as the evidence reaches: what has no event now, has none.
     pub(super) fn is_billable_by_now(&self, time: Micros, lag_micros: i64) -> bool {
-        self.now.min(self.events_end).since(time) >= lag_micros
+        self.events_until().since(time) >= lag_micros
+    }
+
+    /// Until when the events of a task are known: what is billed later is not in the evidence.
+    pub(super) fn events_until(&self) -> Micros {
+        self.now.min(self.events_end)
     }
 
     /// Whether a user's findings and rows are shown.
