@@ -2,6 +2,7 @@
 
 use super::matching::Billing;
 use super::pool::Pool;
+use super::tally::Standing;
 use super::{Scope, Task, Text, UserId};
 
 /// A task whose billed cost is to be recorded. Applying it twice changes nothing more, and the next audit of the same
@@ -19,15 +20,27 @@ pub struct CostChange {
 }
 
 /// The change for a task, if there is one: it has an event (none proves no cost of zero), all its events can be in the
-/// evidence, every workspace that billed it or may have was fetched to the end, and another cost is recorded.
-pub(super) fn plan(task: &Task, billing: &Billing, pool: &Pool, scope: &Scope) -> Option<CostChange> {
+/// evidence and are due, every workspace that billed it or may have was fetched to the end, and another cost is
+/// recorded. A task that has not ended may be billed yet: its cost never falls.
+pub(super) fn plan(
+    task: &Task,
+    billing: &Billing,
+    standing: &Standing,
+    pool: &Pool,
+    scope: &Scope,
+) -> Option<CostChange> {
     let whole = scope.reaches(task)
-        && pool.proves_absence(task)
+        && standing.is_due
+        && standing.proves_absence
         && billing.parts.iter().all(|part| pool.is_complete(part.workspace));
     if billing.events == 0 || !whole {
         return None;
     }
     let to_nano_usd = i64::try_from(billing.cost).ok().filter(|cost| *cost >= 0)?;
+    let falls = task.billed_cost_nano_usd.is_some_and(|recorded| to_nano_usd < recorded);
+    if falls && task.complete_time.is_none() {
+        return None;
+    }
     (task.billed_cost_nano_usd != Some(to_nano_usd)).then(|| CostChange {
         user_id: task.user_id,
         task_id: Text::clone(&task.task_id),

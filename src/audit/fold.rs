@@ -210,7 +210,7 @@ impl Audit {
         let in_period = scope.holds(task.create_time);
         let of_user = scope.shows(task.user_id);
         let shown = of_user && pool.selects(account_id);
-        self.tally.task_seen(task, billing);
+        self.tally.task_seen(task);
         if in_period {
             self.tally.task_of_period(task, billing, &standing);
         }
@@ -232,6 +232,7 @@ impl Audit {
             proves_absence: standing.proves_absence,
             is_due: standing.is_due,
             now: scope.now,
+            events_until: scope.events_until(),
         };
         let counts = &mut self.counts;
         if in_period {
@@ -244,7 +245,7 @@ impl Audit {
             emit(counts, sink, b3(&facts, thresholds));
             emit(counts, sink, b6(&facts, thresholds));
         }
-        if let Some(change) = cost::plan(task, billing, pool, scope) {
+        if let Some(change) = cost::plan(task, billing, &standing, pool, scope) {
             sink.cost(change);
         }
     }

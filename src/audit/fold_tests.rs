@@ -187,6 +187,23 @@ fn an_open_task_from_before_the_period_is_found_where_the_events_reach_back_to_i
 }
 
 #[test]
+fn an_open_task_is_stuck_only_once_the_evidence_reaches_a_day_past_its_creation() {
+    let judge = |events_end: Micros, task: Task| {
+        let mut world = sound();
+        world.scope.events_end = events_end;
+        world.tasks = vec![Task { status: TaskStatus::Processing, complete_time: None, ..task }];
+        world.tasks[0].reported_cost_nano_usd = None;
+        world.events.clear();
+        world.rules()
+    };
+    let last = Task { create_time: at(10 * DAY - HOUR), ..sample::task() };
+    assert_eq!(judge(at(11 * DAY - HOUR), last.clone()), [], "fal may have billed it after the last event");
+    assert_eq!(judge(at(11 * DAY - HOUR + 1), last.clone()), [Rule::B6]);
+    let nowhere = Task { attempts: vec![], key_id: "".into(), ..last };
+    assert_eq!(judge(at(10 * DAY), nowhere), [Rule::B6], "nothing of it can be at fal");
+}
+
+#[test]
 fn applying_the_costs_changes_no_finding_and_leaves_nothing_to_apply() {
     let judge = |recorded: Option<i64>| {
         let mut world = sound();
@@ -204,6 +221,30 @@ fn applying_the_costs_changes_no_finding_and_leaves_nothing_to_apply() {
     let (after, second) = judge(Some(100_000_005));
     assert_eq!((second.findings, second.costs, after), (first.findings, vec![], before));
     assert_eq!(judge(Some(1)).1.costs[0].from_nano_usd, Some(1), "a late event corrects it");
+}
+
+#[test]
+fn no_cost_is_planned_before_the_evidence_reaches_the_lag_past_the_end_of_the_task() {
+    let costs = |complete_time: Micros| {
+        let mut world = sound();
+        world.tasks[0].complete_time = Some(complete_time);
+        world.tasks[0].billed_cost_nano_usd = Some(200_000_000);
+        world.audit().1.costs.len()
+    };
+    assert_eq!(costs(at(10 * DAY)), 1, "the events reach just so far");
+    assert_eq!(costs(at(10 * DAY + 1)), 0, "the rest of the bill may lie beyond them");
+}
+
+#[test]
+fn the_bill_of_a_task_that_has_not_ended_may_raise_a_recorded_cost_and_never_lower_it() {
+    let costs = |recorded: Option<i64>| {
+        let mut world = sound();
+        world.tasks[0].status = TaskStatus::Processing;
+        world.tasks[0].complete_time = None;
+        world.tasks[0].billed_cost_nano_usd = recorded;
+        world.audit().1.costs.len()
+    };
+    assert_eq!((costs(None), costs(Some(99_999_999)), costs(Some(100_000_001))), (1, 1, 0));
 }
 
 #[test]
@@ -248,6 +289,40 @@ fn a2_does_not_fire_for_a_model_that_fal_bills_by_another_name() {
     assert_eq!(world.rules(), []);
     nothing.events[0].cost_nano_usd = 0;
     assert_eq!(nothing.rules(), [Rule::B1, Rule::A1, Rule::A2]);
+}
+
+#[test]
+fn a2_hears_of_bills_of_the_period_and_of_its_tasks_and_of_no_others() {
+    let judge = |events: Vec<Event>| {
+        let mut world = sound();
+        world.scope.events_start = at(-DAY);
+        world.tasks[0].reported_cost_nano_usd = None;
+        let other = |task_id: &str, online_id: &str, create_time| Task {
+            task_id: task_id.into(),
+            attempts: sample::attempts(&[(online_id, "k1")]),
+            create_time,
+            ..world.tasks[0].clone()
+        };
+        world.tasks.extend([other("t0", "earlier", at(-HOUR)), other("t2", "last", at(9 * DAY))]);
+        world.events = events;
+        world.rules()
+    };
+    let billed_at = |request_id: &str, time| Event { time, ..sample::event(request_id, 1) };
+    assert_eq!(judge(vec![billed_at("earlier", at(-HOUR))]), [Rule::A2], "a bill from before the period");
+    assert_eq!(judge(vec![billed_at("stray", at(10 * DAY))]), [Rule::A2], "a bill from after it");
+    assert_eq!(judge(vec![billed_at("earlier", at(0))]), [], "a bill of the period, of an older task");
+    assert_eq!(judge(vec![billed_at("last", at(10 * DAY))]), [], "a later bill of a task of the period");
+}
+
+#[test]
+fn a2_is_silent_where_there_is_no_account_that_could_be_asked() {
+    let mut world = sound();
+    (world.accounts, world.events) = (vec![], vec![]);
+    world.tasks[0].key_id = "".into();
+    world.tasks[0].attempts = sample::attempts(&[("r1", "")]);
+    let (report, out) = world.audit();
+    assert!(out.findings.iter().all(|finding| finding.rule == Rule::A4), "{:?}", out.findings);
+    assert_eq!(report.totals.unjudged_tasks, 1);
 }
 
 #[test]
@@ -328,6 +403,23 @@ fn days_before_and_after_the_period_are_looked_at_and_not_judged() {
     assert_eq!(fired, [(Rule::A5, Some("1970-04-11")), (Rule::A6, Some("1970-04-11"))]);
     let again = audit.user_day(&user_day(10, 1, 0), &mut out);
     assert_eq!(again, Err(Disorder::User { user_id: 7 }));
+}
+
+#[test]
+fn a_day_is_judged_by_the_period_in_which_it_ends_and_counted_in_each() {
+    let judge = |start: Micros, end: Micros| {
+        let mut out = Collected::default();
+        let scope = Scope::of(start, end, at(DAY), &Thresholds::default());
+        let mut audit = Audit::new(scope, Thresholds::default(), vec![]).expect("sound");
+        audit.user_day(&user_day(0, 0, 100), &mut out).expect("in order");
+        audit.task(None, &mut out).expect("wanted");
+        audit.event(None, &mut out).expect("wanted");
+        let report = audit.finish(&mut out).expect("ended");
+        (out.findings.len(), report.days[0].refunded_points)
+    };
+    assert_eq!(judge(at(22 * HOUR), at(23 * HOUR)), (0, 100), "its consumption may yet come");
+    assert_eq!(judge(at(23 * HOUR), at(DAY)), (1, 100));
+    assert_eq!(judge(at(0), at(DAY - 1)), (0, 100));
 }
 
 #[test]

@@ -113,9 +113,11 @@ impl Pool {
     }
 
     /// Whether a task without an event has none: every workspace that may have billed it was fetched to the end. A task
-    /// of no known key may have been billed by any.
+    /// of no known key may have been billed by any; where there is none, nobody was asked.
     pub(super) fn proves_absence(&self, task: &Task) -> bool {
-        self.may_bill(task).is_some_and(|workspaces| workspaces.into_iter().all(|at| self.is_complete(at)))
+        self.may_bill(task).is_some_and(|workspaces| {
+            !workspaces.is_empty() && workspaces.into_iter().all(|at| self.is_complete(at))
+        })
     }
 
     pub(super) fn is_complete(&self, workspace: usize) -> bool {
@@ -210,6 +212,16 @@ mod tests {
         assert!(!pool.proves_absence(&task(&[("r", "k2"), ("s", "k1")], "k1")), "an attempt ran elsewhere");
         assert!(!pool.proves_absence(&task(&[("r", "")], "")), "any workspace may have billed it");
         assert!(!pool.proves_absence(&task(&[("r", "k1")], "gone")), "nobody's key");
+    }
+
+    #[test]
+    fn without_a_workspace_that_was_asked_nothing_is_proved() {
+        let pool = Pool::new(vec![]).expect("sound");
+        let of_no_key =
+            Task { attempts: sample::attempts(&[("r", "")]), key_id: "".into(), ..sample::task() };
+        assert!(!pool.proves_absence(&of_no_key) && !pool.proves_absence(&sample::task()));
+        let unasked = Account { fetch: Fetch::NotAsked, ..sample::account(1, "w") };
+        assert!(!Pool::new(vec![unasked]).expect("sound").proves_absence(&of_no_key));
     }
 
     #[test]

@@ -68,6 +68,11 @@ impl Scope {
         first <= day && day <= last
     }
 
+    /// Whether a day ends in the period: of periods that follow each other, in one.
+    pub(super) fn ends(&self, day: Day) -> bool {
+        self.has_day(day) && day < self.calendar.day_of(self.end)
+    }
+
     /// Whether all events of a task can be in the evidence: none is older than the task. A task from before the
     /// period may be, where the events reach back to it.
     pub(super) fn reaches(&self, task: &Task) -> bool {
@@ -76,7 +81,12 @@ impl Scope {
 
     /// Whether the lag has passed since a moment, as far as the evidence reaches: what has no event now, has none.
     pub(super) fn is_billable_by_now(&self, time: Micros, lag_micros: i64) -> bool {
-        self.now.min(self.events_end).since(time) >= lag_micros
+        self.events_until().since(time) >= lag_micros
+    }
+
+    /// Until when the events of a task are known: what is billed later is not in the evidence.
+    pub(super) fn events_until(&self) -> Micros {
+        self.now.min(self.events_end)
     }
 
     /// Whether a user's findings and rows are shown.

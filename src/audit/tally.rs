@@ -50,8 +50,10 @@ struct ModelTally {
     name: Text,
     /// Tasks of the model, in the period or not.
     seen: u64,
-    /// What fal bills for the model, by its own name for it or through its tasks; in the period or not.
+    /// What fal bills for it in the period, by fal's own name for it.
     billed: i128,
+    /// What fal bills for its tasks of the period, by whatever name and whenever.
+    billed_for_tasks: i128,
     unbilled: Unbilled,
     sums: TaskSums,
     events: EventSums,
@@ -83,6 +85,7 @@ impl Tally {
             name: Text::clone(model),
             seen: 0,
             billed: 0,
+            billed_for_tasks: 0,
             unbilled: Unbilled::default(),
             sums: TaskSums::default(),
             events: EventSums::default(),
@@ -103,9 +106,9 @@ impl Tally {
     pub(super) fn event(&mut self, at: usize, event: &Event, workspace: &Workspace, scope: &Scope) {
         let cost = i128::from(event.cost_nano_usd);
         let in_period = scope.holds(event.time);
-        if let Some(model) = self.model(&event.endpoint_id) {
+        if let Some(model) = self.model(&event.endpoint_id).filter(|_| in_period) {
             model.billed = model.billed.saturating_add(cost);
-            if in_period && workspace.selected {
+            if workspace.selected {
                 model.events.add(1, cost);
             }
         }
@@ -126,13 +129,10 @@ impl Tally {
         }
     }
 
-    /// Notes that a model has a task, and what fal bills for it by another name.
-    pub(super) fn task_seen(&mut self, task: &Task, billing: &Billing) {
-        let elsewhere = billing.parts.iter().filter(|part| part.model != task.app_name);
-        let elsewhere = elsewhere.fold(0, |sum: i128, part| sum.saturating_add(part.cost));
+    /// Notes that a model has a task.
+    pub(super) fn task_seen(&mut self, task: &Task) {
         if let Some(model) = self.model(&task.app_name) {
             model.seen = model.seen.saturating_add(1);
-            model.billed = model.billed.saturating_add(elsewhere);
         }
     }
 
@@ -162,8 +162,11 @@ impl Tally {
         }
         let paid = task.status == super::TaskStatus::Completed && task.net() > 0;
         let unbilled = paid && billing.cost <= 0 && standing.is_due && standing.proves_absence;
-        if let Some(model) = self.model(&task.app_name).filter(|_| unbilled) {
-            model.unbilled.add(&task.task_id, task.net());
+        if let Some(model) = self.model(&task.app_name) {
+            model.billed_for_tasks = model.billed_for_tasks.saturating_add(billing.cost);
+            if unbilled {
+                model.unbilled.add(&task.task_id, task.net());
+            }
         }
     }
 
@@ -254,7 +257,8 @@ impl Tally {
         }
         for place in self.places.values() {
             if let Some(model) = self.models.get(*place as usize) {
-                emit(a2(&model.name, &model.unbilled, model.billed));
+                // Most events are in both sums: either of them proves a bill, and they do not add up.
+                emit(a2(&model.name, &model.unbilled, model.billed.max(model.billed_for_tasks)));
             }
         }
     }

@@ -123,8 +123,12 @@ impl World {
         let created = task.create_time.0;
         let reached = self.scope.events_start.0 <= created && created < self.scope.end.0;
         let whole = reached && self.is_shown(task) && self.is_whole(task, events);
+        let ended = task.complete_time.unwrap_or(task.create_time);
+        let falls = task.billed_cost_nano_usd.is_some_and(|recorded| i128::from(recorded) > sum);
+        let settled = self.is_due(ended.0) && (task.complete_time.is_some() || !falls);
         if let Some(to_nano_usd) = i64::try_from(sum).ok().filter(|sum| *sum >= 0)
             && whole
+            && settled
             && !events.is_empty()
             && task.billed_cost_nano_usd != Some(to_nano_usd)
         {
@@ -157,7 +161,6 @@ impl World {
         }
         let home = self.home(task).map(workspace);
         let reported = task.reported_cost_nano_usd.map(i128::from);
-        let ended = task.complete_time.unwrap_or(task.create_time);
         let place = match &home {
             Some(home) if by_workspace.values().any(|name| name == home) => Some(home.clone()),
             _ if !events.is_empty() => by_workspace.into_values().next(),

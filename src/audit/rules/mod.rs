@@ -15,7 +15,7 @@
 //! | [`task::b3`] | a task | billed, yet pending, processing or canceled |
 //! | [`ledger::b4`] | the ledger | `verify` found something |
 //! | [`task::b5`] | a task | what is left of the charge is worth less than the cost |
-//! | [`task::b6`] | a task | charged, open for long, no live lease, no event |
+//! | [`task::b6`] | a task | charged, open for long, no live lease, no event in all that time |
 //! | [`workspace::b7`] | a workspace | the usage total is not the sum of the events |
 //!
 //! Rules that argue from what is absent, or from a sum that must be whole (A1, A2, B1, B6, B7), are silent where an

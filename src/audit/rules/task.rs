@@ -22,6 +22,8 @@ pub struct TaskFacts<'a> {
     pub is_due: bool,
     /// When the evidence was gathered.
     pub now: Micros,
+    /// Until when its events are known: `now`, or the end of the evidence if that is sooner.
+    pub events_until: Micros,
 }
 
 impl TaskFacts<'_> {
@@ -145,19 +147,20 @@ pub fn b5(facts: &TaskFacts<'_>, rates: &Rates) -> Option<Finding> {
     Some(facts.finding(Rule::B5, evidence))
 }
 
-/// B6: pending or processing with money charged (and not given back), no live lease, no billing event, and older than
-/// `stuck_after`.
+/// B6: pending or processing with money charged (and not given back), no live lease, and older than `stuck_after`, all
+/// of that time without a billing event.
 pub fn b6(facts: &TaskFacts<'_>, thresholds: &Thresholds) -> Option<Finding> {
     let task = facts.task;
     let age = facts.now.since(task.create_time);
     // What never had a request or a key at fal cannot have been billed, whatever was fetched.
     let nowhere = task.online_id().is_none() && task.key_ids().next().is_none();
+    let unbilled_for = if nowhere { age } else { facts.events_until.since(task.create_time) };
     let stuck = task.status.is_open()
         && task.net() > 0
         && !task.live_lease
         && facts.events == 0
         && (facts.proves_absence || nowhere)
-        && age > thresholds.stuck_after_micros;
+        && unbilled_for > thresholds.stuck_after_micros;
     if !stuck {
         return None;
     }

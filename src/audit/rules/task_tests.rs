@@ -13,6 +13,7 @@ fn facts(task: &Task, billed: Option<i128>) -> TaskFacts<'_> {
         proves_absence: true,
         is_due: true,
         now: at(100 * HOUR),
+        events_until: at(100 * HOUR),
     }
 }
 
@@ -173,7 +174,7 @@ fn b6_fires_for_a_charged_task_that_nobody_settles() {
 #[test]
 fn b6_fires_only_for_what_is_older_than_a_day() {
     let task = stuck();
-    let aged = |age| TaskFacts { now: task.create_time.plus(age), ..facts(&task, None) };
+    let aged = |age| TaskFacts { events_until: task.create_time.plus(age), ..facts(&task, None) };
     assert!(b6(&aged(24 * HOUR), &Thresholds::default()).is_none(), "exactly as old");
     assert!(b6(&aged(24 * HOUR + 1), &Thresholds::default()).is_some());
 }
