@@ -68,11 +68,6 @@ impl Scope {
         first <= day && day <= last
     }
 
-    /// Whether a day ends in the period: of periods that follow each other, in one.
-    pub(super) fn ends(&self, day: Day) -> bool {
-        self.has_day(day) && day < self.calendar.day_of(self.end)
-    }
-
     /// Whether all events of a task can be in the evidence: none is older than the task. A task from before the
     /// period may be, where the events reach back to it.
     pub(super) fn reaches(&self, task: &Task) -> bool {

@@ -45,8 +45,7 @@ impl Users {
         Ok(())
     }
 
-    /// Takes a user's day; answers what the rules say of it, if it is one of the period's. One that goes on
-    /// after the period is left to the run in whose period it ends: hourly runs would judge it 24 times, and too early.
+    /// Takes a user's day; answers what the rules say of it, if it is one of the period's.
     pub(super) fn day(
         &mut self,
         day: &UserDay,
@@ -61,11 +60,7 @@ impl Users {
         let verdict = scope.has_day(day.day).then(|| {
             let sums = self.sums.entry(day.user_id).or_default();
             sums.credited = sums.credited.saturating_add(day.credited);
-            if scope.ends(day.day) {
-                [a5(day, thresholds), a6(day, &self.window, thresholds)]
-            } else {
-                [None, None]
-            }
+            [a5(day, thresholds), a6(day, &self.window, thresholds)]
         });
         self.window.push(day);
         Ok(verdict)
