@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use scrip::engine::EngineError;
 use scrip::fal::fake::{Event, Fault, Route};
+use scrip::keypool::{AccountChanges, Command};
 use scrip::ledger::{Micros, Rejection, Text};
 use scrip::reconcile::{Error, Options, RunState, Start};
 use scrip::store::Page;
@@ -65,6 +66,31 @@ async fn a_run_left_in_the_middle_of_its_pages_goes_on_at_the_next_one() {
     );
     assert_eq!(asked.len(), 4);
     assert_eq!(outcome.summary.unwrap().report.totals.events.events, 3);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_fetch_whose_workspace_was_renamed_in_its_middle_begins_anew() {
+    let world = World::new().await;
+    let account_id = world.account("a", "w").await;
+    for hour in 1..=2 {
+        world.event("w", Event::new(&format!("r{hour}"), MODEL, START + hour * HOUR));
+    }
+    world.later();
+    world.fal.world().page = Some(1);
+    world.fal.world().plan(Route::Events, 1, Fault::Delay(Duration::ZERO));
+    world.fal.world().plan(Route::Events, 1, Fault::Delay(Duration::from_secs(600)));
+    let first = world.reconciler();
+    let run = first.handle().start(&day(), &Text::from("test")).await.unwrap().run;
+    eventually("the second page is asked for", || async { events_asked(&world).len() == 2 }).await;
+    first.drain().await;
+    let changes = AccountChanges { workspace: Some("renamed".into()), ..AccountChanges::default() };
+    let rename = Command::Update { account_id, changes, reason: Text::default() };
+    world.engine.handle().keys(rename, "", &Text::from("test"), None).await.unwrap();
+    let second = world.reconciler();
+    let outcome = over(&second.handle(), run.id).await;
+    second.drain().await;
+    assert_eq!(outcome.run.state, RunState::Completed);
+    assert_eq!(outcome.summary.unwrap().report.totals.events.events, 2, "none is lost, none counts twice");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,7 +1,7 @@
 //! Whom fal is asked through, and what it tells of an account besides its bill.
 
-use scrip::fal::fake::{Event, Workspace};
-use scrip::reconcile::{Reason, RunState, UsageQuestion};
+use scrip::fal::fake::{Event, Fault, Route, Workspace};
+use scrip::reconcile::{Options, Reason, RunState, UsageQuestion, Works};
 use scrip::store::Page;
 
 use crate::world::{DAY, HOUR, MODEL, START, World, day};
@@ -151,4 +151,98 @@ async fn usage_is_asked_live_and_an_account_that_cannot_be_asked_is_named() {
     let unknown = UsageQuestion { account_ids: vec![99], ..ask };
     assert!(matches!(handle.usage(&unknown).await, Err(scrip::reconcile::Error::Engine(_))));
     reconciler.drain().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_that_is_billed_under_two_names_here_is_named_and_its_bill_counts_once() {
+    let world = World::new().await;
+    let studio = Workspace::new("studio", "12").key("key-a:secret").key("key-b:secret");
+    world.fal.world().add(studio);
+    let told = world.stored("a", "prod", None).await;
+    world.stored("b", "", None).await;
+    world.credit(7, 1_000).await;
+    world.sound("one", 7, (1, "b", "studio")).await;
+    world.later();
+    let outcome = world.reconcile(true).await;
+    assert_eq!((outcome.run.state, asked(&world, "billing-events")), (RunState::Partial, 1));
+    assert_eq!(outcome.failures(), [(told, "billing_events", Reason::UpstreamUnavailable, 0)]);
+    let summary = outcome.summary.unwrap();
+    assert!(
+        summary.failures[0].message.contains("--workspace studio"),
+        "it says what to do: {}",
+        summary.failures[0].message
+    );
+    assert_eq!(summary.report.totals.official_cost_nano_usd, 20_000_000);
+    assert_eq!(world.billed_cost("one").await, Some(20_000_000));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_whose_name_fal_does_not_tell_is_not_billed_beside_others_that_it_may_be() {
+    let world = World::new().await;
+    let studio = Workspace::new("studio", "12").key("key-a:secret").key("key-b:secret");
+    world.fal.world().add(studio);
+    let unnamed = world.stored("a", "", None).await;
+    world.stored("b", "studio", None).await;
+    world.credit(7, 1_000).await;
+    world.sound("one", 7, (1, "b", "studio")).await;
+    world.later();
+    // As many as the client tries for one question: the first asker's.
+    world.fal.world().plan(Route::Account, 2, Fault::Error(500, "server_error"));
+    let outcome = world.reconcile(true).await;
+    assert_eq!(outcome.run.state, RunState::Partial);
+    assert!(
+        outcome.failures().contains(&(unnamed, "billing_events", Reason::UpstreamUnavailable, 500)),
+        "{:?}",
+        outcome.failures()
+    );
+    assert_eq!(outcome.summary.unwrap().report.totals.official_cost_nano_usd, 20_000_000);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tasks_of_an_account_that_is_gone_leave_the_run_partial() {
+    let world = World::new().await;
+    let gone = world.account("a", "w").await;
+    world.account("b", "v").await;
+    world.credit(7, 1_000).await;
+    world.sound("one", 7, (1, "a", "w")).await;
+    let delete = scrip::keypool::Command::Delete { account_id: gone, reason: "".into() };
+    world.engine.handle().keys(delete, "", &"test".into(), None).await.unwrap();
+    world.later();
+    let outcome = world.reconcile(false).await;
+    assert_eq!(outcome.run.state, RunState::Partial);
+    assert_eq!(outcome.summary.unwrap().report.totals.unjudged_tasks, 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cost_is_that_of_the_whole_task_however_far_it_ran_past_the_period() {
+    let world = World::new().await;
+    world.account("a", "w").await;
+    world.credit(7, 1_000).await;
+    world.started("long", 7, 100, (23, "a")).await;
+    world.bill("w", "long", 23, "0.01");
+    world.bill("w", "long", 26, "0.02");
+    world.clock.set(START + 26 * HOUR + HOUR / 10);
+    world.completed("long", 7, Some(30_000_000)).await;
+    world.later();
+    let outcome = world.reconcile(true).await;
+    assert_eq!((outcome.run.state, outcome.rules()), (RunState::Completed, vec![]));
+    assert_eq!(world.billed_cost("long").await, Some(30_000_000));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_command_works_at_its_own_run_and_leaves_those_of_others_alone() {
+    let world = World::new().await;
+    world.account("a", "w").await;
+    world.later();
+    // Begun by a process that stops before it works at it.
+    let other = world.reconciler_with(Options { works: Works::AtItsOwn, ..Options::default() });
+    let handle = other.handle();
+    other.drain().await;
+    let left = handle.start(&day(), &"other".into()).await.unwrap().run.id;
+    let command = world.reconciler_with(Options { works: Works::AtItsOwn, ..Options::default() });
+    let own = crate::world::reconcile(&command.handle(), day()).await;
+    assert_eq!(own.run.state, RunState::Completed);
+    command.drain().await;
+    let store = world.store.reconcile().unwrap();
+    assert_eq!(store.run(left).await.unwrap().unwrap().state, RunState::Running);
 }
