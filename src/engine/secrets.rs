@@ -17,7 +17,7 @@ pub struct GrantedKey {
     pub account_name: Text,
     /// How it stands.
     pub state: LeaseState,
-    /// The whole key: only while the lease is active.
+    /// The whole key: only while the lease is active, and its account not deleted.
     pub api_key: Option<Arc<FalKey>>,
 }
 
@@ -28,7 +28,8 @@ impl GrantedKey {
         Self { lease: record.lease, account_name: record.account_name, state, api_key: None }
     }
 
-    /// A lease, with its key while it is active.
+    /// A lease, with its key while it is active. Of an account that was deleted the secret is gone: what was done is
+    /// told without it, since a refusal would say that nothing was.
     ///
     /// # Errors
     /// SECRET_UNAVAILABLE, if the key cannot be opened.
@@ -39,7 +40,7 @@ impl GrantedKey {
             return Ok(told);
         }
         let key_id = &told.lease.key_id;
-        let sealed = key.ok_or_else(|| unavailable(key_id, Text::default(), "its secret was erased"))?;
+        let Some(sealed) = key else { return Ok(told) };
         let opened = keyring.open(key_id, Purpose::Lease, &sealed);
         let api_key = opened.map_err(|why| why_not(key_id, &sealed, &why))?;
         Ok(Self { api_key: Some(Arc::new(api_key)), ..told })
