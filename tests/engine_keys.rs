@@ -449,3 +449,31 @@ async fn a_hold_past_its_time_is_captured_while_a_runner_holds_a_key_for_it() {
     assert!(matches!(late, Err(EngineError::Rejected(Rejection::HoldExpired { .. }))), "{late:?}");
     replica.submit(Command::Capture(capture("leased", 5))).await.unwrap();
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_charge_whose_account_is_deleted_in_its_own_batch_is_told_as_done() {
+    let world = World::new();
+    let replica = world.replica();
+    replica.fund().await;
+    let account = replica.add("a", 2).await;
+    replica.release(&replica.lease("warm").await).await;
+    let gate = Gate::closed();
+    world.model.faults().script([Fault::as_usual().held_by(&gate)]);
+    let held = tokio::spawn(charge_on(replica.handle.clone(), "held".to_owned(), 0));
+    gate.arrivals(1).await;
+    let call = tokio::spawn(charge_on(replica.handle.clone(), "job".to_owned(), 0));
+    tokio::task::yield_now().await;
+    let handle = replica.handle.clone();
+    let delete = Keys::Delete { account_id: account, reason: text("gone") };
+    let deleted = tokio::spawn(async move { handle.keys(delete, "", &text(ACTOR), None).await });
+    tokio::task::yield_now().await;
+    gate.open();
+    told(held).await;
+    deleted.await.unwrap().unwrap();
+    // Simulation, seed 657: told SECRET_UNAVAILABLE, which says that nothing was written. The secret is gone; that the
+    // user was charged is not.
+    let lease = told(call).await;
+    assert_eq!((lease.state, lease.api_key.is_none()), (LeaseState::Active, true));
+    let replay = replica.charge("job", 0).await.unwrap();
+    assert_eq!((replay.replayed, replay.lease.unwrap().lease), (true, lease.lease));
+}

@@ -139,7 +139,7 @@ async fn save(
             .bind(events.iter().map(|event| &*event.workspace).bind_iter())
             .bind(events.iter().map(|event| Stamp(event.time)).bind_iter())
             .bind(events.iter().map(|event| &*event.request_id).bind_iter())
-            .bind(events.iter().map(|event| digest(event)).bind_iter())
+            .bind(events.iter().map(digest).bind_iter())
             .bind(events.iter().map(|event| event.account_id).bind_iter())
             .bind(events.iter().map(|event| &*event.endpoint_id).bind_iter())
             .bind(events.iter().map(|event| event.cost_nano_usd).bind_iter())
