@@ -79,7 +79,8 @@ impl Month {
     }
 
     pub fn task(self, number: i64) -> Task {
-        let created = Micros(START + number * (DAYS * DAY / self.tasks));
+        let step = DAYS * DAY / self.tasks;
+        let created = Micros(START + number * step);
         // Spread over all of the order, as random ids are.
         let spread = number.wrapping_mul(2_654_435_761).rem_euclid(1 << 32);
         let request_id = format!("{spread:08x}-0000-4000-8000-{number:012x}");
@@ -88,8 +89,8 @@ impl Month {
             seq: number / self.users() + 2,
             task_id: format!("task-{number:032}"),
             created,
-            // Never after the end of the month: what is completed is due.
-            completed: created.plus(MINUTE),
+            // Before the end of the month, and so is its event: usage is of the month alone.
+            completed: created.plus(step.min(MINUTE) / 2),
             earlier_request_id: (number % RETRIED == 0).then(|| format!("{request_id}-1")),
             request_id,
             reported_nano_usd: if number % MISREPORTED == 0 { 2 * COST_NANO_USD } else { COST_NANO_USD },
