@@ -28,12 +28,13 @@ mod month;
 mod postgres;
 
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use books::Books;
 use month::Month;
 use scrip::ledger::Text;
 use scrip::reconcile::{Phase, Run, RunState, Start};
+use tokio::time::Instant;
 
 const TASKS: i64 = 1_000_000;
 
