@@ -67,7 +67,14 @@ impl Watch {
         for write in &plan.ledger.tasks {
             self.hold(&write.task.task_id, write.task.hold_state);
             let was_due = expiries.get(&write.task.task_id).is_some_and(|expiry| *expiry <= now);
-            if write.task.hold_state == Some(HoldState::Captured) && was_due {
+            // A hold lives as long as a runner holds a key for its task.
+            let is_late = || {
+                let task_id = &write.task.task_id;
+                let lives = |pool: &PoolWorld| pool.newest(task_id).is_some_and(|lease| lease.is_open());
+                let is_given = given(&plan).any(|lease| lease.task_id == *task_id);
+                !is_given && !before.as_ref().map_or_else(|| lives(&model.pool()), lives)
+            };
+            if write.task.hold_state == Some(HoldState::Captured) && was_due && is_late() {
                 self.wrong.push(format!("captured at {now:?}, after its hold had expired: {:?}", write.task));
             }
             let was_open = expiries.contains_key(&write.task.task_id);
