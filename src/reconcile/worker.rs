@@ -15,7 +15,7 @@ use super::run::{self, Halt};
 use super::{BALANCES, Parts, WORK, Works, balances};
 use crate::ledger::{Micros, Text};
 use crate::store::Page;
-use crate::store::reconcile::{NewRun, Run};
+use crate::store::reconcile::{Begun, NewRun, Run};
 
 /// Who is written as the actor of scheduled runs.
 const SCHEDULE: &str = "schedule";
@@ -126,7 +126,12 @@ async fn begin_due(parts: &Parts, every: Duration, begun_until: &mut Option<Micr
         settings: parts.options.settings.to_json().into(),
         content: request_id.into(),
     };
-    parts.store.create_run(&new).await?;
+    if let Begun::Reused = parts.store.create_run(&new).await? {
+        tracing::error!(
+            request_id = new.request_id.as_deref(),
+            "another run has this request id: begin one for the period by hand"
+        );
+    }
     *begun_until = Some(end);
     Ok(())
 }
