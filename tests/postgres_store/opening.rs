@@ -28,7 +28,7 @@ async fn a_fresh_database_is_migrated_once_and_then_left_alone() {
     let report = migrate(&url, &Options::default()).await.unwrap();
     assert_eq!(
         (report.applied, report.version),
-        (["0001_ledger", "0002_keypool", "0003_reconciliation"].map(str::to_owned).to_vec(), 3)
+        (["0001_ledger", "0002_keypool", "0003_reconciliation", "0004_runs"].map(str::to_owned).to_vec(), 4)
     );
     let report = migrate(&url, &Options::default()).await.unwrap();
     assert_eq!((report.applied.len(), report.version), (0, 3));

@@ -14,7 +14,7 @@ async fn a_new_file_is_made_migrated_and_marked() {
     let report = migrate(&world.url(), &world.options()).await.unwrap();
     assert_eq!(
         (report.applied, report.version),
-        (["0001_ledger", "0002_keypool", "0003_reconciliation"].map(str::to_owned).to_vec(), 3)
+        (["0001_ledger", "0002_keypool", "0003_reconciliation", "0004_runs"].map(str::to_owned).to_vec(), 4)
     );
     let again = migrate(&world.url(), &world.options()).await.unwrap();
     assert_eq!((again.applied, again.version), (vec![], 3));
