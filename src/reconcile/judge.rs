@@ -131,15 +131,13 @@ impl Judge<'_> {
 
     /// What fal told this run of the workspace's credit, else what is known of it, as of the moment of the evidence: what
     /// is heard later is another run's.
-    fn balance(
-        &self,
-        account: &audit::Account,
-        fetches: &[FetchRow],
-    ) -> Option<(i64, audit::Micros)> {
+    fn balance(&self, account: &audit::Account, fetches: &[FetchRow]) -> Option<(i64, audit::Micros)> {
         let source = self.sources.iter().find(|(workspace, _)| *workspace == account.workspace);
         let heard = source.and_then(|(_, source)| {
             let is_its = |row: &&FetchRow| {
-                row.account_id == *source && &*row.source == Source::Balance.as_str() && missing(row).is_none()
+                row.account_id == *source
+                    && &*row.source == Source::Balance.as_str()
+                    && missing(row).is_none()
             };
             pages::balance_of(&fetches.iter().find(is_its)?.result)
         });

@@ -42,7 +42,8 @@ mod tests {
     fn a_wait_doubles_to_its_cap_and_less_than_half_of_it_is_drawn() {
         let retry = Retry::default();
         for seed in [0, 1, u128::MAX, 0x1234_5678_9abc_def0_0fed_cba9_8765_4321] {
-            for (tries, seconds) in [(0, 1), (1, 2), (4, 16), (8, 256), (9, 300), (40, 300), (i64::MAX, 300)] {
+            for (tries, seconds) in [(0, 1), (1, 2), (4, 16), (8, 256), (9, 300), (40, 300), (i64::MAX, 300)]
+            {
                 let wait = retry.wait(tries, Uuid::from_u128(seed));
                 let most = seconds * 1_000_000;
                 assert!((most / 2..=most).contains(&wait), "{tries}: {wait}");

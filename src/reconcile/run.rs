@@ -165,7 +165,10 @@ async fn set_aside(parts: &Parts, turn: Turn, again: i64, halt: Halt) -> Result<
     match told {
         Ok(()) => Err(halt),
         Err(WriteError::Superseded) => {
-            tracing::info!(reconciliation_id = turn.run_id, "a run of reconciliation is another process's now");
+            tracing::info!(
+                reconciliation_id = turn.run_id,
+                "a run of reconciliation is another process's now"
+            );
             Ok(())
         }
         Err(WriteError::Store(error)) => {

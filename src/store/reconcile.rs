@@ -166,8 +166,7 @@ pub trait ReconcileStore: Send + Sync + 'static {
     fn set_aside(&self, turn: Turn, again: i64, counts: bool) -> BoxFuture<'_, Result<(), WriteError>>;
 
     /// Changes a run.
-    fn update_run<'a>(&'a self, turn: Turn, change: &'a RunChange)
-    -> BoxFuture<'a, Result<(), WriteError>>;
+    fn update_run<'a>(&'a self, turn: Turn, change: &'a RunChange) -> BoxFuture<'a, Result<(), WriteError>>;
 
     /// The days and models of a run's report, as [`RunChange::detail`] told them; empty before it is judged.
     fn detail(&self, run_id: i64) -> BoxFuture<'_, Result<Option<Text>, StoreError>>;

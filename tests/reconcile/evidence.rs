@@ -6,7 +6,7 @@ use scrip::fal::fake::{Event, Fault, Route};
 use scrip::ledger::Text;
 use scrip::reconcile::{Options, RunState, Works};
 
-use crate::world::{HOUR, MODEL, Outcome, START, World, day, eventually, events_asked, over, reconcile};
+use crate::world::{HOUR, MODEL, Outcome, START, World, day, events_asked, eventually, over, reconcile};
 
 /// A task that its runner reported at 0.02 USD, and that fal billed so.
 async fn one_task() -> World {
@@ -77,7 +77,10 @@ async fn a_run_whose_fetch_fails_does_not_judge_what_an_earlier_one_saw_and_the_
     world.fal.world().plan(Route::Events, 2, Fault::Error(500, "server_error"));
     let partial = world.reconcile(true).await;
     assert_eq!((partial.run.state, partial.rules()), (RunState::Partial, vec![]));
-    assert_eq!((partial.summary.unwrap().report.totals.events.events, world.billed_cost("t").await), (0, None));
+    assert_eq!(
+        (partial.summary.unwrap().report.totals.events.events, world.billed_cost("t").await),
+        (0, None)
+    );
     let again = world.reconcile(false).await;
     assert_eq!((again.run.state, &again.findings), (RunState::Completed, &whole.findings));
     assert_eq!(official(&again), official(&whole));

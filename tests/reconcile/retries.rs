@@ -172,8 +172,7 @@ async fn a_run_that_always_fails_lets_others_go_on_and_is_given_up_with_a_reason
     let retry = Retry { tries: 3, ..Retry::default() };
     let reconciler = world.reconciler_on(&slow, Options { retry, ..Options::default() });
     let handle = reconciler.handle();
-    let yesterday =
-        Start { start: Some(Micros(START - DAY)), end: Some(Micros(START)), ..Start::default() };
+    let yesterday = Start { start: Some(Micros(START - DAY)), end: Some(Micros(START)), ..Start::default() };
     let stuck = handle.start(&yesterday, &Text::from("test")).await.unwrap().run.id;
     let later = handle.start(&day(), &Text::from("test")).await.unwrap().run.id;
     assert_eq!(over(&handle, later).await.run.state, RunState::Completed);
@@ -197,7 +196,8 @@ async fn a_run_whose_processes_die_each_time_is_given_up_too() {
     let world = World::new().await;
     world.account("a", "w").await;
     world.later();
-    let idle = world.reconciler_with(Options { works: scrip::reconcile::Works::AtItsOwn, ..Options::default() });
+    let idle =
+        world.reconciler_with(Options { works: scrip::reconcile::Works::AtItsOwn, ..Options::default() });
     let handle = idle.handle();
     idle.drain().await;
     let id = handle.start(&day(), &Text::from("test")).await.unwrap().run.id;

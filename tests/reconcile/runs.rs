@@ -10,7 +10,7 @@ use scrip::reconcile::{Error, Options, RunState, Start};
 use scrip::store::Page;
 use uuid::Uuid;
 
-use crate::world::{DAY, HOUR, MODEL, START, World, day, eventually, events_asked, over};
+use crate::world::{DAY, HOUR, MODEL, START, World, day, events_asked, eventually, over};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_run_left_in_the_middle_of_its_pages_goes_on_at_the_next_one() {
@@ -140,7 +140,10 @@ async fn a_repeated_call_answers_the_run_it_began_and_another_content_is_refused
     assert!(
         matches!(
             &refused,
-            Err(Error::Engine(EngineError::Rejected(Rejection::RequestIdReused { field: "apply_costs", .. })))
+            Err(Error::Engine(EngineError::Rejected(Rejection::RequestIdReused {
+                field: "apply_costs",
+                ..
+            })))
         ),
         "{refused:?}"
     );

@@ -5,9 +5,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use scrip::clock::Clock;
 use scrip::ledger::{Field, Fingerprint, Micros, Text};
-use scrip::store::reconcile::{
-    Begun, EventRow, Evidence, Extent, FetchRow, NewRun, ReconcileStore, Turn,
-};
+use scrip::store::reconcile::{Begun, EventRow, Evidence, Extent, FetchRow, NewRun, ReconcileStore, Turn};
 use scrip::store::{Store, postgres, sqlite};
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection, SqliteConnection};

@@ -4,9 +4,7 @@ use scrip::audit::Attempt;
 use scrip::ledger::Micros;
 use scrip::store::reconcile::{EventRow, Extent, FetchRow, Turn};
 
-use crate::bench::{
-    Bench, DAY, MINUTE, PERIOD, START, all_events, all_tasks, event, extent, fetch,
-};
+use crate::bench::{Bench, DAY, MINUTE, PERIOD, START, all_events, all_tasks, event, extent, fetch};
 
 fn request_ids(events: &[scrip::audit::Event]) -> Vec<&str> {
     events.iter().map(|event| &*event.request_id).collect()
@@ -57,7 +55,12 @@ pub(crate) async fn a_run_judges_what_its_own_fetch_saw(bench: &mut Bench) {
 pub(crate) async fn what_another_account_brought_is_not_judged(bench: &mut Bench) {
     let run = bench.begin().await;
     // The account that asked first was deleted in the middle of the run: another one asks from the beginning.
-    bench.bring(run, &[EventRow { account_id: 2, ..event("r1", 5) }, EventRow { account_id: 2, ..event("r2", 6) }]).await;
+    bench
+        .bring(
+            run,
+            &[EventRow { account_id: 2, ..event("r1", 5) }, EventRow { account_id: 2, ..event("r2", 6) }],
+        )
+        .await;
     bench.bring(run, &[event("r1", 4), event("r2", 6)]).await;
     assert_eq!(judged(bench, run).await, [("r1".into(), 4), ("r2".into(), 6)]);
 }
@@ -76,7 +79,8 @@ pub(crate) async fn events_that_say_the_same_in_the_same_microsecond_are_each_ke
         }
     }
     assert_eq!(request_ids(&all_events(&mut *bench.evidence(run).await).await), all);
-    let ordinals = "SELECT CAST(ordinal AS TEXT) FROM scrip_billing_events WHERE request_id = 'r1' ORDER BY ordinal";
+    let ordinals =
+        "SELECT CAST(ordinal AS TEXT) FROM scrip_billing_events WHERE request_id = 'r1' ORDER BY ordinal";
     assert_eq!(bench.texts(ordinals).await, ["0", "1", "2", "3", "4"]);
     // The next run sees the same five, on other pages; and then one less.
     let next = bench.begin().await;

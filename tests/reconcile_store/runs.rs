@@ -186,12 +186,8 @@ pub(crate) async fn a_page_of_thousands_is_kept_whole(bench: &mut Bench) {
 async fn writes(bench: &Bench, turn: Turn) -> [Result<(), WriteError>; 8] {
     let store = &bench.store;
     let finding = scrip::audit::Finding::new(scrip::audit::Rule::A1, scrip::audit::Evidence::default());
-    let cost = scrip::audit::CostChange {
-        user_id: 1,
-        task_id: "t".into(),
-        from_nano_usd: None,
-        to_nano_usd: 1,
-    };
+    let cost =
+        scrip::audit::CostChange { user_id: 1, task_id: "t".into(), from_nano_usd: None, to_nano_usd: 1 };
     [
         store.update_run(turn, &RunChange { done: Some(99), ..RunChange::default() }).await,
         store.save_fetch(turn, &fetch(1), &[event("zombie", 1)]).await,
@@ -233,11 +229,8 @@ pub(crate) async fn whoever_takes_up_another_run_ends_every_turn_before(bench: &
     assert_eq!(again.pass, again.attempt, "what it had fetched is the other one's by now: a new pass");
     assert!(again.pass > other.pass && other.pass > first.pass);
     // One that has been judged fetches no more: it goes on applying.
-    let judged = RunChange {
-        phase: Some("applying".into()),
-        summary: Some("{}".into()),
-        ..RunChange::default()
-    };
+    let judged =
+        RunChange { phase: Some("applying".into()), summary: Some("{}".into()), ..RunChange::default() };
     bench.store.update_run(again, &judged).await.unwrap();
     bench.store.save_fetch(again, &fetch(1), &[]).await.unwrap();
     bench.begin().await;

@@ -126,7 +126,10 @@ pub struct Run {
 /// What a run tells of itself as it goes on; `None` leaves what is stored. A state other than running ends it, at the
 /// store's now. The costs applied are counted by [`ReconcileStore::apply_costs`] itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[allow(missing_docs, reason = "each is the field of Run of that name, detail the days and models of its report")]
+#[allow(
+    missing_docs,
+    reason = "each is the field of Run of that name, detail the days and models of its report"
+)]
 pub struct RunChange {
     pub state: Option<RunState>,
     pub phase: Option<Text>,

@@ -104,7 +104,11 @@ impl<'c> Steps<'c> {
     }
 
     /// Begins what only a turn may write; `None` where it is over, and then nothing is open.
-    async fn of(turn: Turn, connection: &'c mut PgConnection, limit: Duration) -> Result<Option<Self>, Trouble> {
+    async fn of(
+        turn: Turn,
+        connection: &'c mut PgConnection,
+        limit: Duration,
+    ) -> Result<Option<Self>, Trouble> {
         let mut steps = Self::begin(connection, limit).await?;
         let held = sqlx::query(include_str!("sql/lock_run.sql")).bind(turn.run_id).bind(turn.attempt);
         if steps.row(held).await?.is_some() {
@@ -171,11 +175,7 @@ impl ReconcileStore for PostgresReconcile {
         Box::pin(self.reader.read("looking for unfinished runs", statement, runs::run))
     }
 
-    fn take_up<'a>(
-        &'a self,
-        run: &'a Run,
-        again: i64,
-    ) -> BoxFuture<'a, Result<Option<Turn>, StoreError>> {
+    fn take_up<'a>(&'a self, run: &'a Run, again: i64) -> BoxFuture<'a, Result<Option<Turn>, StoreError>> {
         Box::pin(self.raise(run, again))
     }
 
@@ -183,11 +183,7 @@ impl ReconcileStore for PostgresReconcile {
         Box::pin(self.give_back(turn, again, counts))
     }
 
-    fn update_run<'a>(
-        &'a self,
-        turn: Turn,
-        change: &'a RunChange,
-    ) -> BoxFuture<'a, Result<(), WriteError>> {
+    fn update_run<'a>(&'a self, turn: Turn, change: &'a RunChange) -> BoxFuture<'a, Result<(), WriteError>> {
         Box::pin(self.change_run(turn, change))
     }
 

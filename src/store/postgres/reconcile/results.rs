@@ -11,9 +11,7 @@ use super::{PostgresReconcile, Steps, numbered};
 use crate::audit;
 use crate::ledger::Text;
 use crate::store::StoreError;
-use crate::store::reconcile::{
-    Applied, CHUNK, FindingQuery, FindingRow, ReportRow, Turn, WriteError, rank,
-};
+use crate::store::reconcile::{Applied, CHUNK, FindingQuery, FindingRow, ReportRow, Turn, WriteError, rank};
 
 /// A chunk, as statements count.
 const LIMIT: u32 = CHUNK as u32;

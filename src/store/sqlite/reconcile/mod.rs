@@ -70,11 +70,7 @@ impl ReconcileStore for SqliteReconcile {
         self.reader.all("looking for unfinished runs", sqlx::query(sql::UNFINISHED_RUNS), runs::run).boxed()
     }
 
-    fn take_up<'a>(
-        &'a self,
-        run: &'a Run,
-        again: i64,
-    ) -> BoxFuture<'a, Result<Option<Turn>, StoreError>> {
+    fn take_up<'a>(&'a self, run: &'a Run, again: i64) -> BoxFuture<'a, Result<Option<Turn>, StoreError>> {
         self.raise(run, again).boxed()
     }
 
@@ -82,11 +78,7 @@ impl ReconcileStore for SqliteReconcile {
         self.give_back(turn, again, counts).boxed()
     }
 
-    fn update_run<'a>(
-        &'a self,
-        turn: Turn,
-        change: &'a RunChange,
-    ) -> BoxFuture<'a, Result<(), WriteError>> {
+    fn update_run<'a>(&'a self, turn: Turn, change: &'a RunChange) -> BoxFuture<'a, Result<(), WriteError>> {
         self.change_run(turn, change).boxed()
     }
 

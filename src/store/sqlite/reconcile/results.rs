@@ -12,9 +12,7 @@ use super::{SqliteReconcile, Values, insert, numbered, sql};
 use crate::audit;
 use crate::ledger::{Micros, Text};
 use crate::store::StoreError;
-use crate::store::reconcile::{
-    Applied, CHUNK, FindingQuery, FindingRow, ReportRow, Turn, WriteError, rank,
-};
+use crate::store::reconcile::{Applied, CHUNK, FindingQuery, FindingRow, ReportRow, Turn, WriteError, rank};
 
 /// A chunk, as statements count.
 const LIMIT: u32 = CHUNK as u32;
