@@ -86,16 +86,16 @@ async fn replicas_restarted_one_by_one_fail_no_call_of_a_client_with_the_documen
         .spawn()
         .unwrap();
 
-    for number in 0..REPLICAS {
+    for replica in &mut replicas {
         charged_since(&url).await;
-        let addr = replicas[number].addr();
-        replicas[number].sigterm().await;
-        let status = replicas[number].wait().await;
-        assert!(status.success(), "{status}\n{}", replicas[number].logs());
-        let logs = replicas[number].logs();
+        let addr = replica.addr();
+        replica.sigterm().await;
+        let status = replica.wait().await;
+        assert!(status.success(), "{status}\n{}", replica.logs());
+        let logs = replica.logs();
         assert!(logs.contains("\"connections_cut\":0"), "{logs}");
         charged_since(&url).await;
-        replicas[number] = Launch::new(&url).listen(addr).start().await;
+        *replica = Launch::new(&url).listen(addr).start().await;
     }
     charged_since(&url).await;
 
