@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 use super::fetch::Fetcher;
 use super::judge::Judge;
@@ -18,6 +19,7 @@ use super::{Parts, WORK};
 use crate::audit::{self, Disorder};
 use crate::engine::EngineError;
 use crate::ledger::Micros;
+use crate::meter::SPANS;
 use crate::store::StoreError;
 use crate::store::reconcile::{Run, RunChange, RunState};
 
@@ -88,7 +90,9 @@ pub(super) async fn work(
         Telling(tokio::spawn(tell(Arc::clone(parts), run.id, Arc::clone(&reporter), stop)).abort_handle());
     tracing::info!(reconciliation_id = run.id, phase = &*run.phase, "reconciliation works at a run");
     let work = Work { parts, run, reporter: &reporter };
-    match work.to_its_end().await {
+    let span =
+        tracing::info_span!(target: SPANS, parent: None, "reconciliation", scrip.reconciliation.id = run.id);
+    match work.to_its_end().instrument(span).await {
         Err(Halt::Failed(why)) => {
             tracing::error!(reconciliation_id = run.id, why, "reconciliation gives a run up");
             let change = RunChange {
