@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use opentelemetry::metrics::{BoundCounter, BoundHistogram, Counter, Histogram, Meter};
+use opentelemetry::metrics::{BoundCounter, BoundHistogram, Counter, Meter};
 
 use super::{MANY, SECONDS, label};
 
@@ -61,8 +61,8 @@ type Look = Box<dyn Fn() -> Queue + Send + Sync>;
 pub struct Engine {
     wait: BoundHistogram<f64>,
     size: BoundHistogram<u64>,
-    done: BoundHistogram<f64>,
-    duration: Histogram<f64>,
+    /// By outcome: done, failed, poisoned.
+    ended: [BoundHistogram<f64>; 3],
     retries: Counter<u64>,
     unknown: Counter<u64>,
     holds_expired: Counter<u64>,
@@ -120,8 +120,7 @@ impl Engine {
         let engine = Self {
             wait: wait.bind(&[]),
             size: size.bind(&[]),
-            done: duration.bind(&[label("outcome", "done")]),
-            duration,
+            ended: ["done", "failed", "poisoned"].map(|outcome| duration.bind(&[label("outcome", outcome)])),
             retries,
             unknown,
             holds_expired,
@@ -202,12 +201,12 @@ impl Engine {
     /// A batch of so many commands ended after so long.
     pub fn batch(&self, commands: usize, ended: BatchEnded, took: Duration) {
         self.size.record(u64::try_from(commands).unwrap_or(u64::MAX));
-        let seconds = took.as_secs_f64();
-        match ended {
-            BatchEnded::Done => self.done.record(seconds),
-            BatchEnded::Failed => self.duration.record(seconds, &[label("outcome", "failed")]),
-            BatchEnded::Poisoned => self.duration.record(seconds, &[label("outcome", "poisoned")]),
-        }
+        let index = match ended {
+            BatchEnded::Done => 0,
+            BatchEnded::Failed => 1,
+            BatchEnded::Poisoned => 2,
+        };
+        self.ended[index].record(took.as_secs_f64());
     }
 
     /// A batch is run again.
