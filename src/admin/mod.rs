@@ -88,9 +88,9 @@ impl Admin {
             ("/log", &Method::GET) => plain(StatusCode::OK, format!("{}\n", self.log.filter())),
             ("/log", &Method::PUT) => self.set_log(peer, request).await,
             #[cfg(feature = "profiling")]
-            ("/debug/pprof/profile", &Method::GET) => match from_here(peer, &request) {
-                Ok(()) => profile::answer(request.uri().query().unwrap_or_default()).await,
-                Err(refusal) => refusal,
+            ("/debug/pprof/profile", &Method::GET) => match refusal_of(peer, &request) {
+                None => profile::answer(request.uri().query().unwrap_or_default()).await,
+                Some(refusal) => refusal,
             },
             ("/metrics" | "/healthz" | "/readyz" | "/log", _) => {
                 plain(StatusCode::METHOD_NOT_ALLOWED, "not a method of this path\n")
@@ -108,7 +108,7 @@ impl Admin {
     }
 
     async fn set_log(&self, peer: SocketAddr, request: Request<Incoming>) -> Response<Full<Bytes>> {
-        if let Err(refusal) = from_here(peer, &request) {
+        if let Some(refusal) = refusal_of(peer, &request) {
             return refusal;
         }
         let Ok(body) = Limited::new(request.into_body(), FILTER_BYTES).collect().await else {
@@ -132,14 +132,14 @@ impl Admin {
 }
 
 /// Refuses what does not come from this machine, and what a browser sends for a page that somebody was lured to.
-fn from_here<B>(peer: SocketAddr, request: &Request<B>) -> Result<(), Response<Full<Bytes>>> {
+fn refusal_of<B>(peer: SocketAddr, request: &Request<B>) -> Option<Response<Full<Bytes>>> {
     if !peer.ip().to_canonical().is_loopback() {
-        return Err(plain(StatusCode::FORBIDDEN, "this is answered to the machine itself alone\n"));
+        return Some(plain(StatusCode::FORBIDDEN, "this is answered to the machine itself alone\n"));
     }
     if request.headers().contains_key(header::ORIGIN) {
-        return Err(plain(StatusCode::FORBIDDEN, "this is not for browsers\n"));
+        return Some(plain(StatusCode::FORBIDDEN, "this is not for browsers\n"));
     }
-    Ok(())
+    None
 }
 
 fn plain(status: StatusCode, text: impl Into<Bytes>) -> Response<Full<Bytes>> {

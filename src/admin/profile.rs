@@ -1,4 +1,4 @@
-//! A CPU profile of the process, in pprof's format: `go tool pprof http://127.0.0.1:9090/debug/pprof/profile?seconds=10`.
+//! A CPU profile of the process, in pprof's format: `go tool pprof http://127.0.0.1:9464/debug/pprof/profile?seconds=10`.
 
 use std::time::Duration;
 

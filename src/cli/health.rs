@@ -26,12 +26,12 @@ const ANSWER_BYTES: u64 = 16 << 10;
     Examples:\n  \
     scrip health\n  \
     scrip health --addr billing.internal:50051 --health-timeout 2s\n  \
-    scrip health --url http://127.0.0.1:9090/readyz")]
+    scrip health --url http://127.0.0.1:9464/readyz")]
 pub(super) struct HealthArgs {
     #[command(flatten)]
     remote: RemoteArgs,
 
-    /// Ask this address of the admin port instead, such as http://127.0.0.1:9090/readyz
+    /// Ask this address of the admin port instead, such as http://127.0.0.1:9464/readyz
     #[arg(long, env = "SCRIP_URL", value_name = "URL")]
     url: Option<String>,
 
@@ -75,7 +75,7 @@ async fn ask(remote: &RemoteArgs) -> Result<ServingStatus, Failure> {
 async fn ask_http(url: &str) -> Result<(String, bool), Failure> {
     let (host, path) = parts(url).ok_or_else(|| {
         Failure::could_not_run(format!(
-            "url: {url:?} is no http://HOST:PORT/PATH, such as http://127.0.0.1:9090/readyz"
+            "url: {url:?} is no http://HOST:PORT/PATH, such as http://127.0.0.1:9464/readyz"
         ))
     })?;
     let unreachable =
@@ -108,8 +108,8 @@ mod tests {
 
     #[test]
     fn a_url_is_taken_apart_and_what_is_none_refused() {
-        assert_eq!(parts("http://127.0.0.1:9090/readyz"), Some(("127.0.0.1:9090", "/readyz")));
-        assert_eq!(parts("http://[::1]:9090"), Some(("[::1]:9090", "/")));
+        assert_eq!(parts("http://127.0.0.1:9464/readyz"), Some(("127.0.0.1:9464", "/readyz")));
+        assert_eq!(parts("http://[::1]:9464"), Some(("[::1]:9464", "/")));
         for wrong in ["https://h:1/", "h:1/readyz", "http://h/readyz", "http://h:1/a b", "http://h:1/\r\nx"] {
             assert_eq!(parts(wrong), None, "{wrong}");
         }

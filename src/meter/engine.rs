@@ -55,6 +55,7 @@ pub struct Moved {
 const OPERATIONS: [&str; 5] = ["charge", "capture", "refund", "credit", "debit"];
 
 type Look = Box<dyn Fn() -> Queue + Send + Sync>;
+type Count = Box<dyn Fn() -> u64 + Send + Sync>;
 
 /// What the engine tells.
 #[derive(Clone)]
@@ -70,7 +71,7 @@ pub struct Engine {
     entries: [BoundCounter<u64>; 5],
     points: [[BoundCounter<u64>; 2]; 5],
     queues: Arc<Mutex<Vec<Look>>>,
-    waiting: Arc<Mutex<Option<Box<dyn Fn() -> u64 + Send + Sync>>>>,
+    waiting: Arc<Mutex<Option<Count>>>,
 }
 
 impl Engine {

@@ -36,24 +36,24 @@ use tonic::{Request, Response, Status};
 
 /// All that came.
 #[derive(Debug, Default)]
-pub struct Received {
-    pub spans: Vec<Span>,
-    pub logs: Vec<LogRecord>,
-    pub metrics: Vec<Metric>,
+pub(crate) struct Received {
+    pub(crate) spans: Vec<Span>,
+    pub(crate) logs: Vec<LogRecord>,
+    pub(crate) metrics: Vec<Metric>,
 }
 
 #[derive(Clone, Default)]
 struct Kept(Arc<Mutex<Received>>);
 
 /// A running collector; it ends when this is dropped.
-pub struct Collector {
+pub(crate) struct Collector {
     addr: SocketAddr,
     kept: Kept,
     task: AbortHandle,
 }
 
 impl Collector {
-    pub async fn grpc() -> Self {
+    pub(crate) async fn grpc() -> Self {
         let kept = Kept::default();
         let (listener, addr) = listen().await;
         let router = tonic::service::Routes::new(TraceServiceServer::new(kept.clone()))
@@ -74,7 +74,7 @@ impl Collector {
         Self { addr, kept, task: task.abort_handle() }
     }
 
-    pub async fn http() -> Self {
+    pub(crate) async fn http() -> Self {
         let kept = Kept::default();
         let (listener, addr) = listen().await;
         let keeping = kept.clone();
@@ -90,16 +90,16 @@ impl Collector {
         Self { addr, kept, task: task.abort_handle() }
     }
 
-    pub fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("http://{}", self.addr)
     }
 
-    pub fn received(&self) -> MutexGuard<'_, Received> {
+    pub(crate) fn received(&self) -> MutexGuard<'_, Received> {
         self.kept.0.lock().expect("no panic while it was held")
     }
 
     /// Waits until something of what came is asked for.
-    pub async fn until(&self, what: &str, is_there: impl Fn(&Received) -> bool) {
+    pub(crate) async fn until(&self, what: &str, is_there: impl Fn(&Received) -> bool) {
         crate::support::eventually(what, || std::future::ready(is_there(&self.received()))).await;
     }
 }
@@ -186,12 +186,12 @@ impl MetricsService for Kept {
 }
 
 /// An attribute as text.
-pub fn attribute(of: &[KeyValue], key: &str) -> Option<String> {
+pub(crate) fn attribute(of: &[KeyValue], key: &str) -> Option<String> {
     let found = of.iter().find(|pair| pair.key == key)?;
     said(found.value.as_ref()?)
 }
 
-pub fn said(value: &AnyValue) -> Option<String> {
+pub(crate) fn said(value: &AnyValue) -> Option<String> {
     match value.value.as_ref()? {
         Value::StringValue(text) => Some(text.clone()),
         Value::IntValue(number) => Some(number.to_string()),
@@ -201,6 +201,6 @@ pub fn said(value: &AnyValue) -> Option<String> {
     }
 }
 
-pub fn hex(bytes: &[u8]) -> String {
+pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

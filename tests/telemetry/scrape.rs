@@ -1,6 +1,6 @@
 //! What Prometheus reads from the admin port, as a test asks about it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -9,7 +9,7 @@ use tokio::net::TcpStream;
 use crate::support::server::ScripProcess;
 
 /// Where a server's admin port is: it says so once it listens.
-pub async fn admin_of(server: &ScripProcess) -> SocketAddr {
+pub(crate) async fn admin_of(server: &ScripProcess) -> SocketAddr {
     let mut found = None;
     crate::support::eventually("the server says where its admin port is", || {
         let logs = server.logs();
@@ -22,7 +22,7 @@ pub async fn admin_of(server: &ScripProcess) -> SocketAddr {
 }
 
 /// Status and body of one request.
-pub async fn http(admin: SocketAddr, head: &str, body: &str) -> (u16, String) {
+pub(crate) async fn http(admin: SocketAddr, head: &str, body: &str) -> (u16, String) {
     let mut stream = TcpStream::connect(admin).await.expect("the admin port");
     let length = body.len();
     let request = format!("{head}\r\nhost: {admin}\r\ncontent-length: {length}\r\n\r\n{body}");
@@ -34,21 +34,21 @@ pub async fn http(admin: SocketAddr, head: &str, body: &str) -> (u16, String) {
     (status.unwrap_or_else(|| panic!("no HTTP: {answer}")), body.to_owned())
 }
 
-pub async fn get(admin: SocketAddr, path: &str) -> (u16, String) {
+pub(crate) async fn get(admin: SocketAddr, path: &str) -> (u16, String) {
     http(admin, &format!("GET {path} HTTP/1.1"), "").await
 }
 
 /// One scrape.
 #[derive(Debug, Default)]
-pub struct Scrape {
-    pub text: String,
+pub(crate) struct Scrape {
+    pub(crate) text: String,
     /// The type of each family.
-    pub types: BTreeMap<String, String>,
+    pub(crate) types: BTreeMap<String, String>,
     /// Name, labels and value of each series.
-    pub series: Vec<(String, BTreeMap<String, String>, f64)>,
+    pub(crate) series: Vec<(String, BTreeMap<String, String>, f64)>,
 }
 
-pub async fn scrape(admin: SocketAddr) -> Scrape {
+pub(crate) async fn scrape(admin: SocketAddr) -> Scrape {
     let (status, text) = get(admin, "/metrics").await;
     assert_eq!(status, 200, "{text}");
     // The body comes in one piece: its length is known.
@@ -56,7 +56,7 @@ pub async fn scrape(admin: SocketAddr) -> Scrape {
 }
 
 impl Scrape {
-    pub fn read(text: String) -> Self {
+    pub(crate) fn read(text: String) -> Self {
         let mut scrape = Scrape::default();
         for line in text.lines() {
             if let Some(rest) = line.strip_prefix("# TYPE ") {
@@ -76,7 +76,7 @@ impl Scrape {
     }
 
     /// The sum of the series of a name that have these labels.
-    pub fn sum(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
+    pub(crate) fn sum(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
         let has = |of: &BTreeMap<String, String>| {
             labels.iter().all(|(key, value)| of.get(*key).is_some_and(|found| found == value))
         };
@@ -84,15 +84,10 @@ impl Scrape {
     }
 
     /// Whether there is such a series.
-    pub fn has(&self, name: &str, labels: &[(&str, &str)]) -> bool {
+    pub(crate) fn has(&self, name: &str, labels: &[(&str, &str)]) -> bool {
         self.series.iter().any(|(of, found, _)| {
             of == name && labels.iter().all(|(key, value)| found.get(*key).is_some_and(|it| it == value))
         })
-    }
-
-    /// The names of the families.
-    pub fn families(&self) -> BTreeSet<&str> {
-        self.types.keys().map(String::as_str).collect()
     }
 }
 

@@ -14,31 +14,35 @@ use crate::support::server::Launch;
 use crate::support::{eventually, postgres};
 
 /// What no label may ever say.
-pub const USER: i64 = 987_654_321;
-pub const TASK: &str = "prIvAtE-77b2";
+pub(crate) const USER: i64 = 987_654_321;
+pub(crate) const TASK: &str = "prIvAtE-77b2";
 /// What nothing may ever say.
-pub const SECRET: &str = "cAnArY-5d1f";
+pub(crate) const SECRET: &str = "cAnArY-5d1f";
 
-pub struct World {
-    pub scrip: Scrip,
-    pub admin: SocketAddr,
-    pub fal: FakeFal,
+pub(crate) struct World {
+    pub(crate) scrip: Scrip,
+    pub(crate) admin: SocketAddr,
+    pub(crate) fal: FakeFal,
     _folder: Option<TempDir>,
 }
 
 impl World {
-    pub async fn on_sqlite(dress: impl FnOnce(Launch) -> Launch) -> World {
+    pub(crate) async fn on_sqlite(dress: impl FnOnce(Launch) -> Launch) -> World {
         let folder = tempfile::tempdir().unwrap();
         let url = format!("sqlite://{}", folder.path().join("scrip.db").display());
         Self::on(url, Some(folder), dress).await
     }
 
-    pub async fn on_postgres(dress: impl FnOnce(Launch) -> Launch) -> Option<World> {
+    pub(crate) async fn on_postgres(dress: impl FnOnce(Launch) -> Launch) -> Option<World> {
         let url = postgres::shared()?.fresh_database().await;
         Some(Self::on(url, None, dress).await)
     }
 
-    pub async fn on(url: String, folder: Option<TempDir>, dress: impl FnOnce(Launch) -> Launch) -> World {
+    pub(crate) async fn on(
+        url: String,
+        folder: Option<TempDir>,
+        dress: impl FnOnce(Launch) -> Launch,
+    ) -> World {
         let fal = FakeFal::start().await.unwrap();
         fal.world().add(Workspace::new("acme", "0.5").key(&format!("key-a:{SECRET}")));
         let launch = Launch::new(&url)
@@ -58,12 +62,12 @@ impl World {
         World { scrip, admin, fal, _folder: folder }
     }
 
-    pub async fn scrape(&self) -> Scrape {
+    pub(crate) async fn scrape(&self) -> Scrape {
         scrape(self.admin).await
     }
 
     /// Scrapes until something is there.
-    pub async fn until(&self, what: &str, is_there: impl Fn(&Scrape) -> bool) -> Scrape {
+    pub(crate) async fn until(&self, what: &str, is_there: impl Fn(&Scrape) -> bool) -> Scrape {
         let found = tokio::sync::Mutex::new(Scrape::default());
         eventually(what, || async {
             let scrape = self.scrape().await;
@@ -76,7 +80,7 @@ impl World {
     }
 
     /// Five charges that succeed, two that do not, a hold, an account and a lease of it.
-    pub async fn traffic(&mut self) {
+    pub(crate) async fn traffic(&mut self) {
         let scrip = &mut self.scrip;
         scrip.with_points(USER, 1_000).await;
         for job in 0..5 {
@@ -101,7 +105,7 @@ impl World {
     }
 
     /// A run of reconciliation, to its end.
-    pub async fn reconcile(&mut self) {
+    pub(crate) async fn reconcile(&mut self) {
         let mut runs = ReconciliationServiceClient::new(self.scrip.server.channel().await);
         let an_hour_ago = System::clock().now().0 / 1_000_000 - 3_600;
         let start = pb::StartReconciliationRequest {
