@@ -8,6 +8,7 @@
 mod kek;
 mod layers;
 mod reconcile;
+mod telemetry;
 mod values;
 
 use std::net::SocketAddr;
@@ -19,6 +20,7 @@ use clap::{Args, ValueEnum};
 pub use kek::KekArgs;
 pub use layers::{ConfigError, parse};
 pub use reconcile::{AuditArgs, DecimalRate, FalArgs, ScheduleArgs};
+pub use telemetry::{OtlpProtocol, Signals, TelemetryArgs};
 pub use values::{DatabaseUrl, HumanDuration, Scheme};
 
 use crate::engine;

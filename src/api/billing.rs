@@ -3,7 +3,7 @@
 use tonic::{Request, Response, Status};
 
 use super::convert::{self, query};
-use super::{Api, actor, deadline, status};
+use super::{Api, actor, deadline, note, status};
 use crate::engine::rows::UserCursor;
 use crate::ledger::{Micros, Rejection};
 use crate::pb;
@@ -84,6 +84,7 @@ impl BillingService for Api {
         &self,
         request: Request<pb::GetBalanceRequest>,
     ) -> Result<Response<pb::GetBalanceResponse>, Status> {
+        note(&request).user(request.get_ref().user_id);
         let (user_id, at) = query::balance(request.get_ref(), self.limits())?;
         let balance = match at {
             None => self.handle.balance(user_id).await?.map(|user| convert::balance(&user)),
@@ -100,6 +101,7 @@ impl BillingService for Api {
         &self,
         request: Request<pb::ListEntriesRequest>,
     ) -> Result<Response<pb::ListEntriesResponse>, Status> {
+        note(&request).user(request.get_ref().user_id);
         let (query, paging) = query::entries(request.into_inner(), self.limits())?;
         let rows = self.handle.list_entries(&query, paging.first()).await?;
         let (rows, next_page_token) = paging.cut(rows, |entry| [entry.user_seq]);
@@ -111,6 +113,7 @@ impl BillingService for Api {
         &self,
         request: Request<pb::ListPointsDetailsRequest>,
     ) -> Result<Response<pb::ListPointsDetailsResponse>, Status> {
+        note(&request).user(request.get_ref().user_id);
         let (query, paging) = query::points_details(request.into_inner(), self.limits())?;
         let rows = self.handle.list_points_details(&query, paging.first()).await?;
         let (rows, next_page_token) = paging.cut(rows, |(place, _)| [*place]);
@@ -122,6 +125,7 @@ impl BillingService for Api {
         &self,
         request: Request<pb::ListFinancialTransactionsRequest>,
     ) -> Result<Response<pb::ListFinancialTransactionsResponse>, Status> {
+        note(&request).user(request.get_ref().user_id);
         let (query, paging) = query::financial_transactions(request.into_inner(), self.limits())?;
         let rows = self.handle.list_financial_transactions(&query, paging.first()).await?;
         let (rows, next_page_token) = paging.cut(rows, |(place, _)| [*place]);

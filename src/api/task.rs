@@ -3,9 +3,9 @@
 use prost::Message;
 use tonic::{Request, Response, Status};
 
-use super::Api;
 use super::convert::query;
 use super::page::Paging;
+use super::{Api, note};
 use crate::engine::rows::{Page, TaskRecord};
 use crate::ledger::command::UNRESOLVED;
 use crate::ledger::{Rejection, Text};
@@ -24,8 +24,10 @@ impl TaskService for Api {
         &self,
         request: Request<pb::GetTaskRequest>,
     ) -> Result<Response<pb::GetTaskResponse>, Status> {
+        let note = note(&request);
         let pb::GetTaskRequest { task_id, user_id } = query::task(request.into_inner(), self.limits())?;
         let found = self.handle.task(&task_id).await?;
+        note.user(found.as_ref().map_or(user_id, |record| record.task.user_id));
         let task = found
             .filter(|record| user_id == UNRESOLVED || record.task.user_id == user_id)
             .ok_or_else(|| Rejection::TaskNotFound(Text::from(task_id)))?;
@@ -36,6 +38,7 @@ impl TaskService for Api {
         &self,
         request: Request<pb::ListTasksRequest>,
     ) -> Result<Response<pb::ListTasksResponse>, Status> {
+        note(&request).user(request.get_ref().user_id);
         let (query, paging) = query::tasks(request.into_inner(), self.limits())?;
         let mut filling = Filling::new(paging);
         loop {

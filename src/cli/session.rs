@@ -12,6 +12,7 @@ use crate::config::{DatabaseUrl, Scheme};
 use crate::engine::{Answer, Engine, Handle, KeyAnswer, Options};
 use crate::keypool;
 use crate::ledger::{Command, Text};
+use crate::meter::Meters;
 use crate::store::{Store, StoreError, postgres, sqlite};
 use crate::vault::Keyring;
 
@@ -43,14 +44,24 @@ pub(super) struct Migrated {
 
 /// Opens the store that the URL names.
 pub(super) async fn open(url: &DatabaseUrl, prepare: Prepare) -> Result<Arc<dyn Store>, Failure> {
+    open_measured(url, prepare, &Meters::off()).await
+}
+
+/// The same, telling how its statements go.
+pub(super) async fn open_measured(
+    url: &DatabaseUrl,
+    prepare: Prepare,
+    meters: &Meters,
+) -> Result<Arc<dyn Store>, Failure> {
+    let meters = meters.clone();
     let migrate = prepare == Prepare::Migrate;
     Ok(match url.scheme().map_err(Failure::CouldNotRun)? {
         Scheme::Sqlite => {
-            let options = sqlite::Options { migrate, ..sqlite::Options::new(System::clock()) };
+            let options = sqlite::Options { migrate, meters, ..sqlite::Options::new(System::clock()) };
             sqlite::open(url.expose(), options).await?
         }
         Scheme::Postgres => {
-            let options = postgres::Options { migrate, ..postgres::Options::default() };
+            let options = postgres::Options { migrate, meters, ..postgres::Options::default() };
             postgres::open(url.expose(), options).await.map_err(|error| unreachable(url, error))?
         }
     })

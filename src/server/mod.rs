@@ -38,6 +38,7 @@ use tonic::service::Routes;
 pub use self::bind::{BindError, bind, parse_listen};
 pub use self::connection::Peer;
 pub use self::health::Health;
+pub use self::layer::access_log::Note;
 pub use self::layer::deadline::Deadline;
 pub use self::options::{MAX_MESSAGE_BYTES, OptionsError, ServerOptions};
 pub use self::reflection::{ReflectionError, add_reflection};
@@ -46,6 +47,7 @@ pub use self::signals::watch_signals;
 
 use self::accept::{Listen, accept_until_drain};
 use self::connection::{Ended, drive, jittered};
+use crate::meter::Meters;
 
 /// How long cut connections get to notice. They need one turn of the scheduler each; a handler that blocks its
 /// thread must not turn a hard end into a soft one.
@@ -72,9 +74,10 @@ pub async fn serve(
     options: ServerOptions,
     health: Health,
     shutdown: Shutdown,
+    meters: Meters,
 ) -> Result<DrainReport, OptionsError> {
     options.validate()?;
-    Ok(serve_on(listener, routes, options, health, shutdown).await)
+    Ok(serve_on(listener, routes, options, health, shutdown, &meters).await)
 }
 
 async fn serve_on<L>(
@@ -83,6 +86,7 @@ async fn serve_on<L>(
     options: ServerOptions,
     health: Health,
     shutdown: Shutdown,
+    meters: &Meters,
 ) -> DrainReport
 where
     L: Listen,
@@ -93,15 +97,17 @@ where
     let connections = TaskTracker::new();
     let cut = Arc::new(AtomicUsize::new(0));
     let slots = Arc::new(Semaphore::new(options.max_connections));
-    let stack = layer::stack(routes, &options, &phases);
+    let stack = layer::stack(routes, &options, &phases, meters);
+    meters.connections().limited(options.max_connections);
     let options = Arc::new(options);
     let number = AtomicU64::new(0);
     let accepting = accept_until_drain(listener, slots, &phases, |io, address, slot| {
         let number = number.fetch_add(1, Ordering::Relaxed);
         let age = options.max_connection_age.map(|age| jittered(age, options.connection_age_seed, number));
         let (stack, options, phases, cut) = (stack.clone(), options.clone(), phases.follower(), cut.clone());
+        let open = meters.connections().accepted();
         connections.spawn(async move {
-            let _slot = slot;
+            let (_slot, _open) = (slot, open);
             if drive(io, Peer { address }, stack, &options, &phases, age).await == Ended::Cut {
                 cut.fetch_add(1, Ordering::Relaxed);
             }

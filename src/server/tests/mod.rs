@@ -147,7 +147,8 @@ impl Running {
         let address = listener.local_addr().unwrap();
         let shutdown = Shutdown::new();
         health.set_serving(true).await;
-        let serving = tokio::spawn(serve(listener, routes, options, health.clone(), shutdown.clone()));
+        let serving =
+            tokio::spawn(serve(listener, routes, options, health.clone(), shutdown.clone(), Meters::off()));
         Self { address, shutdown, health, serving }
     }
 

@@ -39,6 +39,8 @@ use reader::PostgresReader;
 use reconcile::PostgresReconcile;
 use writer::PostgresWriter;
 
+use crate::meter::{Meters, Statements};
+
 pub use migrate::migrate;
 
 /// How the store connects.
@@ -54,6 +56,8 @@ pub struct Options {
     pub readers: u32,
     /// Whether to bring the tables up to date; otherwise a database that is behind is refused.
     pub migrate: bool,
+    /// What it tells of itself, and to whom.
+    pub meters: Meters,
 }
 
 impl Default for Options {
@@ -64,6 +68,7 @@ impl Default for Options {
             connect_timeout: Duration::from_secs(5),
             readers: 8,
             migrate: false,
+            meters: Meters::off(),
         }
     }
 }
@@ -74,6 +79,7 @@ pub struct Postgres {
     reader: Arc<PostgresReader>,
     reconcile: Arc<PostgresReconcile>,
     description: String,
+    measured: Statements,
 }
 
 /// Opens the database at `url`.
@@ -95,14 +101,15 @@ pub async fn open(url: &str, options: Options) -> Result<Arc<dyn Store>, StoreEr
     // The checks are done: how the connection ends is of no account.
     connection.close().await.ok();
     let description = format!("PostgreSQL {} at {}", server.version, target.place(&server.database));
-    let reader = Arc::new(PostgresReader::new(target.clone(), options.readers));
+    let reader = Arc::new(PostgresReader::new(target.clone(), options.readers, &options.meters));
     let reconcile = Arc::new(PostgresReconcile::new(target.clone(), Arc::clone(&reader)));
-    Ok(Arc::new(Postgres { target, reader, reconcile, description }))
+    let measured = options.meters.database().statements("postgresql");
+    Ok(Arc::new(Postgres { target, reader, reconcile, description, measured }))
 }
 
 impl Store for Postgres {
     fn writer(&self) -> Box<dyn Writer> {
-        Box::new(PostgresWriter::new(self.target.clone()))
+        Box::new(PostgresWriter::new(self.target.clone(), self.measured.clone()))
     }
 
     fn reader(&self) -> Arc<dyn Reader> {
