@@ -3,9 +3,9 @@
 use prost::Message;
 use tonic::{Request, Response, Status};
 
-use super::Api;
 use super::convert::query;
 use super::page::Paging;
+use super::{Api, caller};
 use crate::engine::rows::{Page, TaskRecord};
 use crate::ledger::command::UNRESOLVED;
 use crate::ledger::{Rejection, Text};
@@ -24,10 +24,12 @@ impl TaskService for Api {
         &self,
         request: Request<pb::GetTaskRequest>,
     ) -> Result<Response<pb::GetTaskResponse>, Status> {
+        let caller = caller(&request)?;
         let pb::GetTaskRequest { task_id, user_id } = query::task(request.into_inner(), self.limits())?;
         let found = self.handle.task(&task_id).await?;
         let task = found
             .filter(|record| user_id == UNRESOLVED || record.task.user_id == user_id)
+            .filter(|record| caller.may_touch(record.task.user_id))
             .ok_or_else(|| Rejection::TaskNotFound(Text::from(task_id)))?;
         Ok(Response::new(pb::GetTaskResponse { task: Some(task.into()) }))
     }
@@ -36,7 +38,12 @@ impl TaskService for Api {
         &self,
         request: Request<pb::ListTasksRequest>,
     ) -> Result<Response<pb::ListTasksResponse>, Status> {
+        let caller = caller(&request)?;
         let (query, paging) = query::tasks(request.into_inner(), self.limits())?;
+        match query.user_id {
+            Some(user_id) => caller.touch(user_id)?,
+            None => caller.touch_all()?,
+        }
         let mut filling = Filling::new(paging);
         loop {
             let rows = self.handle.list_tasks(&query, filling.next()).await?;

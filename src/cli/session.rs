@@ -16,7 +16,7 @@ use crate::store::{Store, StoreError, postgres, sqlite};
 use crate::vault::Keyring;
 
 /// Who is written as the actor of an operator's commands.
-const ACTOR: &str = "cli";
+pub(super) const ACTOR: &str = "cli";
 
 /// How long an ended command waits for what the engine still does in the background, and for the database to close.
 const LEAVING: Duration = Duration::from_secs(5);

@@ -24,6 +24,7 @@ mod reader;
 mod reconcile;
 mod schema;
 mod time;
+mod tokens;
 mod write;
 mod writer;
 
@@ -33,10 +34,12 @@ use std::time::Duration;
 use sqlx::Connection;
 
 use super::reconcile::ReconcileStore;
+use super::tokens::TokenStore;
 use super::{Reader, Store, StoreError, Writer};
 use connect::Target;
 use reader::PostgresReader;
 use reconcile::PostgresReconcile;
+use tokens::PostgresTokens;
 use writer::PostgresWriter;
 
 pub use migrate::migrate;
@@ -111,6 +114,10 @@ impl Store for Postgres {
 
     fn reconcile(&self) -> Option<Arc<dyn ReconcileStore>> {
         Some(Arc::clone(&self.reconcile) as Arc<dyn ReconcileStore>)
+    }
+
+    fn tokens(&self) -> Option<Arc<dyn TokenStore>> {
+        Some(Arc::new(PostgresTokens { target: self.target.clone(), reader: Arc::clone(&self.reader) }))
     }
 
     fn describe(&self) -> String {
