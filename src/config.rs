@@ -285,6 +285,10 @@ pub struct MigrateArgs {
     /// Do not create or migrate the database: refuse to start unless it is ready
     #[arg(long, env = "SCRIP_NO_MIGRATE", value_parser = BoolishValueParser::new())]
     pub no_migrate: bool,
+
+    /// Serve a PostgreSQL that may lose what it acknowledged: fsync, full_page_writes or synchronous_commit off
+    #[arg(long, env = "SCRIP_ALLOW_UNSAFE_DATABASE", value_parser = BoolishValueParser::new())]
+    pub allow_unsafe_database: bool,
 }
 
 impl EngineArgs {

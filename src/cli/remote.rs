@@ -15,6 +15,7 @@ use zeroize::Zeroizing;
 
 use super::failure::Failure;
 use crate::config::ListenArgs;
+use crate::server::auth::holds_token;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -29,7 +30,7 @@ pub(super) struct RemoteArgs {
     addr: Option<String>,
 
     /// File of the token to call with; the environment variable SCRIP_TOKEN can hold the token itself instead
-    #[arg(long, env = "SCRIP_TOKEN_FILE", value_name = "FILE")]
+    #[arg(long, env = "SCRIP_TOKEN_FILE", value_name = "FILE", hide_env_values = true)]
     token_file: Option<PathBuf>,
 
     /// File of the authority of the server's certificate, PEM; with it the connection is encrypted [default: the machine's authorities]
@@ -45,7 +46,7 @@ pub(super) struct RemoteArgs {
     client_cert: Option<PathBuf>,
 
     /// File of its private key, PEM
-    #[arg(long, env = "SCRIP_CLIENT_KEY", value_name = "FILE")]
+    #[arg(long, env = "SCRIP_CLIENT_KEY", value_name = "FILE", hide_env_values = true)]
     client_key: Option<PathBuf>,
 
     #[command(flatten)]
@@ -128,6 +129,13 @@ impl RemoteArgs {
 }
 
 fn read(option: &str, path: &Path) -> Result<Vec<u8>, Failure> {
+    // Taken for a path it would be repeated in the error.
+    let text = path.to_string_lossy();
+    if holds_token(&text) || text.contains("PRIVATE KEY") {
+        return Err(Failure::CouldNotRun(format!(
+            "{option}: this is a secret, not the name of a file: put it into a file and give its name"
+        )));
+    }
     std::fs::read(path).map_err(|error| {
         Failure::CouldNotRun(format!("{option}: {} cannot be read ({})", path.display(), error.kind()))
     })

@@ -26,7 +26,7 @@ use super::output::Out;
 use super::remote::reachable;
 use super::routes::routes;
 use super::security::{self, Door};
-use super::session::{Prepare, close, open};
+use super::session::{Prepare, close, open_to_serve};
 use crate::clock::System;
 use crate::config::{
     AuditArgs, DatabaseArgs, DatabaseUrl, EngineArgs, FalArgs, KekArgs, LimitArgs, ListenArgs, MigrateArgs,
@@ -118,7 +118,7 @@ pub(super) async fn run(args: ServeArgs, out: &mut Out) -> Result<ExitCode, Fail
     let listener =
         server::bind(args.listen.listen).await.map_err(|error| Failure::could_not_run(error.to_string()))?;
     let prepare = if args.migrate.no_migrate { Prepare::Nothing } else { Prepare::Migrate };
-    let store = open(database, prepare).await?;
+    let store = open_to_serve(database, prepare, args.migrate.allow_unsafe_database).await?;
     let door = security::open(security, &*store).await?;
     let (keyring, said) = keyring(configured, database, &*store).await?;
     engine_options.keyring = Arc::new(keyring);

@@ -12,6 +12,7 @@ use crate::config::{DatabaseUrl, Scheme};
 use crate::engine::{Answer, Engine, Handle, KeyAnswer, Options};
 use crate::keypool;
 use crate::ledger::{Command, Text};
+use crate::store::postgres::Safety;
 use crate::store::{Store, StoreError, postgres, sqlite};
 use crate::vault::Keyring;
 
@@ -41,8 +42,25 @@ pub(super) struct Migrated {
     pub(super) database: String,
 }
 
-/// Opens the store that the URL names.
+/// Opens the store that the URL names, for a command.
 pub(super) async fn open(url: &DatabaseUrl, prepare: Prepare) -> Result<Arc<dyn Store>, Failure> {
+    open_with(url, prepare, Safety::NotAsked).await
+}
+
+/// Likewise for a service, which is not begun on a database that does not keep what it acknowledges.
+pub(super) async fn open_to_serve(
+    url: &DatabaseUrl,
+    prepare: Prepare,
+    allow_unsafe: bool,
+) -> Result<Arc<dyn Store>, Failure> {
+    if allow_unsafe {
+        tracing::warn!("--allow-unsafe-database: what is acknowledged may be lost in a crash");
+    }
+    let safety = if allow_unsafe { Safety::DurabilityWaived } else { Safety::Demanded };
+    open_with(url, prepare, safety).await
+}
+
+async fn open_with(url: &DatabaseUrl, prepare: Prepare, safety: Safety) -> Result<Arc<dyn Store>, Failure> {
     let migrate = prepare == Prepare::Migrate;
     Ok(match url.scheme().map_err(Failure::CouldNotRun)? {
         Scheme::Sqlite => {
@@ -50,7 +68,7 @@ pub(super) async fn open(url: &DatabaseUrl, prepare: Prepare) -> Result<Arc<dyn 
             sqlite::open(url.expose(), options).await?
         }
         Scheme::Postgres => {
-            let options = postgres::Options { migrate, ..postgres::Options::default() };
+            let options = postgres::Options { migrate, safety, ..postgres::Options::default() };
             postgres::open(url.expose(), options).await.map_err(|error| unreachable(url, error))?
         }
     })

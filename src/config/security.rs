@@ -18,7 +18,7 @@ pub struct SecurityArgs {
     pub tls_cert: Option<PathBuf>,
 
     /// File of the private key of that certificate, PEM; read anew when it changes
-    #[arg(long, env = "SCRIP_TLS_KEY", value_name = "FILE")]
+    #[arg(long, env = "SCRIP_TLS_KEY", value_name = "FILE", hide_env_values = true)]
     pub tls_key: Option<PathBuf>,
 
     /// File of the authorities whose client certificates are accepted, and of their revocation lists, PEM
@@ -106,6 +106,10 @@ impl SecurityArgs {
     }
 
     fn tls(&self) -> Result<Option<TlsFiles>, String> {
+        // Taken for a path it would be repeated in the error, and so in a log.
+        if self.tls_key.as_ref().is_some_and(|path| path.to_string_lossy().contains("PRIVATE KEY")) {
+            return Err("tls-key: this is a key, not the name of a file: give the file's name".to_owned());
+        }
         match (&self.tls_cert, &self.tls_key) {
             (Some(cert), Some(key)) => {
                 let (cert, key, client_ca) = (cert.clone(), key.clone(), self.client_ca.clone());
@@ -188,6 +192,8 @@ mod tests {
         assert!(one(|args| (args.tls_key, args.tls_cert) = (None, None)).starts_with("client-ca: "));
         assert!(one(|args| args.client_roles = None).contains("give client-roles"));
         assert!(one(|args| args.client_ca = None).contains("without client-ca"));
+        let misplaced = one(|args| args.tls_key = Some("-----BEGIN PRIVATE KEY-----\ncAnArY".into()));
+        assert!(misplaced.contains("not the name of a file") && !misplaced.contains("cAnArY"), "{misplaced}");
         assert!(one(|args| args.client_roles = Some("ops".into())).starts_with("client-roles: \"ops\""));
     }
 }

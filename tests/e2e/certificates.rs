@@ -1,5 +1,8 @@
 //! Certificates of all kinds of badness, made for one test each.
 
+// Every crate that includes this uses a part, and nothing is reachable from outside a test crate.
+#![allow(dead_code, unreachable_pub)]
+
 use std::path::{Path, PathBuf};
 
 use rcgen::{

@@ -33,7 +33,7 @@ const MAX_NAME: usize = 64;
     scrip tokens create ops --role admin --format json | jq -r .token")]
 pub(super) struct CreateArgs {
     /// The caller's name, as entries and the audit log will show it: letters, digits, dots, dashes and underscores
-    #[arg(value_name = "NAME", value_parser = name)]
+    #[arg(value_name = "NAME")]
     name: String,
 
     /// What the caller may do: biller, runner, cashier, auditor or admin; repeat it for several
@@ -65,13 +65,15 @@ struct CreatedRow<'a> {
 }
 
 pub(super) async fn run(args: CreateArgs, out: &mut Out) -> Result<ExitCode, Failure> {
+    // Not by the command line's parser, which repeats what it refuses.
+    let name = name(&args.name).map_err(|why| Failure::CouldNotRun(format!("NAME: {why}")))?;
     let (store, tokens) = desk(&args.database).await?;
     let was_open = !tokens.known().await?.any;
     let now = store.reader().now().await?;
     let roles: Roles = args.roles.iter().copied().collect();
     let secret = Secret::new(System::secret_bytes());
     let new = NewToken {
-        name: Text::from(&*args.name),
+        name: Text::from(&*name),
         digest: secret.digest(),
         roles: Text::from(roles.to_string()),
         users: args.users,
@@ -83,7 +85,6 @@ pub(super) async fn run(args: CreateArgs, out: &mut Out) -> Result<ExitCode, Fai
     let row = match created {
         CreatedToken::Kept(row) => row,
         CreatedToken::NameHasTwo => {
-            let name = &args.name;
             return Err(Failure::Refused(format!(
                 "{name} has two tokens already: revoke one first (`scrip tokens list` shows them)"
             )));
@@ -114,7 +115,6 @@ fn name(text: &str) -> Result<String, String> {
             && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
     };
     if text.starts_with("scrip_") {
-        // Whatever it is, it is not to be repeated in a log of errors.
         return Err("this looks like a token, not like a name".to_owned());
     }
     if !is_name(text) || text.len() > MAX_NAME {

@@ -12,6 +12,7 @@ use crate::config::{DatabaseArgs, Format, FormatArgs};
 use crate::ledger::Limits;
 use crate::ledger::Text;
 use crate::ledger::limits::{Checks, LINE_CHARS};
+use crate::server::auth::holds_token;
 use crate::store::tokens::WhichTokens;
 
 /// Revoke a token, or all tokens of a name
@@ -27,8 +28,8 @@ use crate::store::tokens::WhichTokens;
 )]
 pub(super) struct RevokeArgs {
     /// The token: `scrip tokens list` shows it
-    #[arg(value_name = "ID", value_parser = clap::value_parser!(i64).range(1..), required_unless_present = "name")]
-    id: Option<i64>,
+    #[arg(value_name = "ID", required_unless_present = "name")]
+    id: Option<String>,
 
     /// Revoke every token of this name
     #[arg(long, value_name = "NAME", conflicts_with = "id")]
@@ -49,8 +50,16 @@ pub(super) async fn run(args: RevokeArgs, out: &mut Out) -> Result<ExitCode, Fai
     let mut checks = Checks::new(&limits);
     checks.line("reason", &args.reason, LINE_CHARS);
     checks.take().map_err(|refused| Failure::Refused(in_words(&refused)))?;
-    let which = match (args.id, &args.name) {
-        (Some(id), _) => WhichTokens::Id(id),
+    if [args.id.as_deref(), args.name.as_deref(), Some(&args.reason)].into_iter().flatten().any(holds_token) {
+        return Err(Failure::could_not_run(
+            "a token does not belong on a command line, which every user of this machine can read: name it by its id, \
+             which `scrip tokens list` shows",
+        ));
+    }
+    let which = match (&args.id, &args.name) {
+        (Some(id), _) => WhichTokens::Id(id.parse().ok().filter(|id| *id >= 1).ok_or_else(|| {
+            Failure::could_not_run("ID: expected the number of a token, which `scrip tokens list` shows")
+        })?),
         (None, Some(name)) => WhichTokens::Name(Text::from(&**name)),
         (None, None) => return Err(Failure::could_not_run("name the token, or give --name")),
     };

@@ -26,4 +26,4 @@ pub use self::guard::{CertificateRoles, Demand, Guard};
 pub use self::known::Tokens;
 pub use self::methods::{Access, MethodsError, access, check_methods, served_methods};
 pub use self::role::{Role, Roles};
-pub use self::token::{Secret, digest_of};
+pub use self::token::{Secret, digest_of, holds_token};

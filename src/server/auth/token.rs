@@ -45,6 +45,15 @@ pub fn digest_of(token: &str) -> TokenDigest {
     Sha256::digest(token.as_bytes()).into()
 }
 
+/// Whether there is something in a text that looks like a token: it must not be repeated in a message, nor kept.
+pub fn holds_token(text: &str) -> bool {
+    let is_letter = |byte: &u8| byte.is_ascii_alphanumeric() || b"_-".contains(byte);
+    text.match_indices(PREFIX).any(|(at, _)| {
+        let letters = text.as_bytes()[at + PREFIX.len()..].iter().take_while(|byte| is_letter(byte)).count();
+        letters >= 40
+    })
+}
+
 /// What a call carries to prove who makes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Shown {
@@ -90,6 +99,21 @@ mod tests {
         other[31] ^= 1;
         assert_ne!(token.expose(), Secret::new(other).expose());
         assert_eq!(format!("{token:?}"), "Secret");
+    }
+
+    #[test]
+    fn a_token_is_recognised_wherever_it_stands() {
+        let token = Secret::new([7; 32]);
+        for text in [
+            token.expose().to_owned(),
+            format!("see {}.", token.expose()),
+            format!("scrip_ {}", token.expose()),
+        ] {
+            assert!(holds_token(&text), "{text}");
+        }
+        for text in ["", "scrip_tokens_slot", "scrip_", "任scrip_任", &token.expose()[6..]] {
+            assert!(!holds_token(text), "{text}");
+        }
     }
 
     #[test]

@@ -10,7 +10,6 @@ use super::*;
 
 /// The same certificates that the tests of the whole service use.
 #[path = "../../../tests/e2e/certificates.rs"]
-#[allow(unreachable_pub, dead_code)]
 mod certificates;
 
 use self::certificates::{Authority, Pair};

@@ -6,6 +6,7 @@
 //! |---|---|---|
 //! | connect | `connect` | no such database, login refused, no TLS where it is due |
 //! | who is there | `schema` | a server that is too old |
+//! | what it promises | `safety` | one that does not keep what it acknowledges, or takes no writes |
 //! | what is there | `schema` | foreign `ts_` tables; a schema that needs a newer scrip |
 //! | migrate | `migrate` | a schema that is behind, if migrating was not asked for |
 //!
@@ -22,6 +23,7 @@ mod keys_write;
 mod migrate;
 mod reader;
 mod reconcile;
+mod safety;
 mod schema;
 mod time;
 mod tokens;
@@ -43,6 +45,7 @@ use tokens::PostgresTokens;
 use writer::PostgresWriter;
 
 pub use migrate::migrate;
+pub use safety::Safety;
 
 /// How the store connects.
 #[derive(Clone, Debug)]
@@ -57,6 +60,8 @@ pub struct Options {
     pub readers: u32,
     /// Whether to bring the tables up to date; otherwise a database that is behind is refused.
     pub migrate: bool,
+    /// What the server must promise.
+    pub safety: Safety,
 }
 
 impl Default for Options {
@@ -67,6 +72,7 @@ impl Default for Options {
             connect_timeout: Duration::from_secs(5),
             readers: 8,
             migrate: false,
+            safety: Safety::default(),
         }
     }
 }
@@ -87,6 +93,8 @@ pub async fn open(url: &str, options: Options) -> Result<Arc<dyn Store>, StoreEr
     let target = Target::new(url, &options)?;
     let mut connection = target.connect_to_check().await?;
     let server = schema::server(&mut connection, target.limit).await?;
+    let asked = (options.safety, &*target.place(&server.database));
+    safety::check(&mut connection, target.limit, asked).await?;
     if options.migrate {
         migrate::run(&mut connection, target.limit).await?;
     } else if !schema::applied(&mut connection, target.limit).await?.is_complete() {
