@@ -44,7 +44,8 @@ pub(super) async fn open(plan: SecurityPlan, store: &dyn Store) -> Result<Door, 
     }
     let mut grpcurl = if is_encrypted { "-cacert ca.pem" } else { "-plaintext" }.to_owned();
     if is_demanded {
-        grpcurl.push_str(" -H \"authorization: Bearer $SCRIP_TOKEN\"");
+        // Expanded by grpcurl itself, so that the token is not among its arguments.
+        grpcurl.push_str(" -expand-headers -H 'authorization: Bearer ${SCRIP_TOKEN}'");
     }
     let guard = Guard::new(plan.demand, tokens, plan.certificates);
     Ok(Door { security: Security { guard, tls }, said, grpcurl })

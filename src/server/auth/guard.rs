@@ -8,7 +8,7 @@ use http::HeaderMap;
 use tonic::Status;
 
 use super::caller::{Caller, Identity};
-use super::known::Tokens;
+use super::known::{NotTold, Tokens};
 use super::methods::{self, Access, Method};
 use super::role::{Role, Roles};
 use super::token::{Shown, shown};
@@ -130,11 +130,12 @@ impl Guard {
     ) -> Result<Caller, Status> {
         let found = match &self.inner.tokens {
             Some(tokens) => tokens.find_anew(&digest).await,
-            None => None,
+            None => Ok(None),
         };
         match found {
-            Some(identity) => admit(identity, method),
-            None => Err(status::unauthenticated(
+            Ok(Some(identity)) => admit(identity, method),
+            Err(NotTold) => Err(status::callers_unknown()),
+            Ok(None) => Err(status::unauthenticated(
                 method.path,
                 "the token is not known: it is mistyped, revoked or expired",
             )),

@@ -85,6 +85,10 @@ fn identity(row: &TokenRow) -> Option<Identity> {
     Some(Identity { name: Arc::clone(&row.name), roles, users })
 }
 
+/// The database did not tell in time, or too many wait for it to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct NotTold;
+
 /// The tokens known here. Clones share them; the last one to go ends the reading.
 #[derive(Clone)]
 pub struct Tokens {
@@ -133,16 +137,19 @@ impl Tokens {
         self.inner.clock.now()
     }
 
-    /// Whose token it is, by a reading that began after this was called. `None` where it is nobody's, or where there
-    /// was no such reading in time.
-    pub(super) async fn find_anew(&self, digest: &TokenDigest) -> Option<Arc<Identity>> {
-        let _place = self.inner.waiting.try_acquire().ok()?;
+    /// Whose token it is, by a reading that began after this was called; `None` where it is nobody's.
+    ///
+    /// # Errors
+    /// [`NotTold`].
+    pub(super) async fn find_anew(&self, digest: &TokenDigest) -> Result<Option<Arc<Identity>>, NotTold> {
+        let _place = self.inner.waiting.try_acquire().map_err(|_| NotTold)?;
         let asked = Instant::now();
         let mut view = self.inner.view.clone();
         self.inner.wanted.notify_one();
         let newer = view.wait_for(|view| view.began > asked);
-        let newer = tokio::time::timeout(PATIENCE, newer).await.ok()?.ok()?.clone();
-        newer.find(digest, self.now())
+        let Ok(Ok(newer)) = tokio::time::timeout(PATIENCE, newer).await else { return Err(NotTold) };
+        let newer = Arc::clone(&newer);
+        Ok(newer.find(digest, self.now()))
     }
 }
 
