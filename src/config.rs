@@ -8,6 +8,7 @@
 mod kek;
 mod layers;
 mod reconcile;
+mod security;
 mod telemetry;
 mod values;
 
@@ -20,6 +21,7 @@ use clap::{Args, ValueEnum};
 pub use kek::KekArgs;
 pub use layers::{ConfigError, parse};
 pub use reconcile::{AuditArgs, DecimalRate, FalArgs, ScheduleArgs};
+pub use security::{AuthMode, SecurityArgs, SecurityPlan};
 pub use telemetry::{OtlpProtocol, Signals, TelemetryArgs};
 pub use values::{DatabaseUrl, HumanDuration, Scheme};
 
@@ -247,6 +249,15 @@ pub struct ServerArgs {
     )]
     pub first_byte_timeout: HumanDuration,
 
+    /// How long the TLS handshake of a new connection may take
+    #[arg(
+        long,
+        env = "SCRIP_TLS_HANDSHAKE_TIMEOUT",
+        value_name = "DURATION",
+        default_value_t = HumanDuration(ServerOptions::default().tls_handshake_timeout)
+    )]
+    pub tls_handshake_timeout: HumanDuration,
+
     /// How long a call may take, whatever deadline its client set
     #[arg(
         long,
@@ -276,6 +287,10 @@ pub struct MigrateArgs {
     /// Do not create or migrate the database: refuse to start unless it is ready
     #[arg(long, env = "SCRIP_NO_MIGRATE", value_parser = BoolishValueParser::new())]
     pub no_migrate: bool,
+
+    /// Serve a PostgreSQL that may lose what it acknowledged: fsync, full_page_writes or synchronous_commit off
+    #[arg(long, env = "SCRIP_ALLOW_UNSAFE_DATABASE", value_parser = BoolishValueParser::new())]
+    pub allow_unsafe_database: bool,
 }
 
 impl EngineArgs {
@@ -329,6 +344,7 @@ impl ServerArgs {
             max_connections: self.max_connections,
             max_concurrent_streams: self.max_concurrent_streams,
             first_byte_timeout: self.first_byte_timeout.0,
+            tls_handshake_timeout: self.tls_handshake_timeout.0,
             max_request_timeout: self.max_request_timeout.0,
             max_connection_age: self.max_connection_age.map(|HumanDuration(age)| age),
             drain_timeout: self.drain_timeout.0,

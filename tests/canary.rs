@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used)]
 
+#[path = "e2e/certificates.rs"]
+mod certificates;
 mod support;
 
 use prost::Message;
@@ -11,6 +13,7 @@ use sqlx::{AssertSqlSafe, Row};
 use support::client::{KEK, Scrip, charge};
 use support::postgres;
 use support::server::Launch;
+use support::tokens;
 use tonic::{Response, Status};
 
 /// No word of any table, log or message holds this by itself.
@@ -155,4 +158,111 @@ async fn on_postgres_a_secret_is_in_its_lease_and_nowhere_else() {
         }
     }
     assert!(rows > 10, "the tables were read");
+}
+
+/// A server with TLS, at the most talkative log level, and every way a token or a key comes near it or a command.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_token_and_a_tls_key_are_shown_by_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let url = format!("sqlite://{}", directory.path().join("scrip.db").display());
+    let ca = certificates::Authority::new("ca");
+    let pair = ca.server(2050);
+    let (cert, key) = pair.write(directory.path(), "server");
+    let ca_file = directory.path().join("ca.pem");
+    std::fs::write(&ca_file, ca.pem()).unwrap();
+    let shown = |path: &std::path::Path| path.display().to_string();
+    let launch = Launch::new(&url)
+        .env("SCRIP_LOG", "trace")
+        .env("SCRIP_TLS_CERT", shown(&cert))
+        .env("SCRIP_TLS_KEY", shown(&key));
+    let mut server = launch.start().await;
+    let made = tokens::create(&url, "checkout --role admin").await;
+    let revoked = tokens::create(&url, "gone --role biller").await;
+    let mut said = Vec::new();
+    let mut hear = |output: std::process::Output| {
+        said.extend(output.stdout);
+        said.extend(output.stderr);
+        output.status.success()
+    };
+    assert!(hear(tokens::scrip(&url, "tokens revoke --name gone --log trace").await));
+    assert!(hear(tokens::scrip(&url, "tokens list --all --format json --log trace").await));
+    // Where it does not belong.
+    for line in [
+        format!("tokens create {made} --role biller"),
+        format!("tokens revoke {made}"),
+        format!("tokens revoke 1 --reason leaked:{made}"),
+        format!("tokens revoke --name {made}"),
+        format!("health --addr {} --token-file {made}", server.addr()),
+    ] {
+        assert!(!hear(tokens::scrip(&url, &line).await), "{line}");
+    }
+
+    let tls = tonic::transport::ClientTlsConfig::new()
+        .ca_certificate(tonic::transport::Certificate::from_pem(ca.pem()))
+        .domain_name("localhost");
+    let endpoint = tonic::transport::Endpoint::from_shared(format!("https://{}", server.addr())).unwrap();
+    let channel = endpoint.tls_config(tls).unwrap().connect().await.unwrap();
+    let mut heard = Heard::default();
+    let wrong = format!("scrip_{CANARY}{}", "x".repeat(43 - CANARY.len()));
+    for token in [made.as_str(), &revoked, &wrong, &format!("{wrong} and more")] {
+        let mut bearing = tokens::Bearing::new(channel.clone(), token);
+        heard.hear(bearing.billing.list_users(pb::ListUsersRequest::default()).await);
+        let credit = support::client::credit(7, 1, pb::Purse::Points, "once");
+        heard.hear(bearing.billing.credit(credit).await);
+    }
+    // A client of ours, as talkative.
+    let bench = tokio::process::Command::new(env!("CARGO_BIN_EXE_scrip"))
+        .args(["bench", "--users", "1", "--in-flight", "1", "--seconds", "1", "--log", "trace"])
+        .args(["--addr", &server.addr().to_string(), "--ca", &shown(&ca_file), "--server-name", "localhost"])
+        .env("SCRIP_TOKEN", &made)
+        .output()
+        .await
+        .unwrap();
+    assert!(hear(bench));
+    // A key that cannot be used, while it runs and at a start; and one in the place of its file's name.
+    std::fs::write(&key, pair.key.replace("PRIVATE KEY", "PRIVATE KEYS")).unwrap();
+    support::eventually("the broken key is refused", || async {
+        server.logs().contains("changed certificates cannot be used")
+    })
+    .await;
+    for key in [shown(&key), pair.key.clone()] {
+        let launch = Launch::new(&url).env("SCRIP_TLS_CERT", shown(&cert)).env("SCRIP_TLS_KEY", key);
+        said.extend(launch.try_start().await.unwrap_err().logs.into_bytes());
+    }
+    let help = tokio::process::Command::new(env!("CARGO_BIN_EXE_scrip"))
+        .args(["serve", "--help"])
+        .env("SCRIP_TLS_KEY", &pair.key)
+        .env("SCRIP_TOKEN", &made)
+        .output()
+        .await
+        .unwrap();
+    said.extend(help.stdout);
+
+    let arguments = std::fs::read(format!("/proc/{}/cmdline", server.pid())).unwrap_or_default();
+    server.sigterm().await;
+    server.wait().await;
+    let logs = server.logs();
+    assert!(logs.contains("TRACE") && logs.contains("ListUsers"), "the log tells all");
+    let mut places = vec![
+        ("an answer", heard.0),
+        ("the log", logs.into_bytes()),
+        ("the arguments", arguments),
+        ("a command", said),
+    ];
+    for file in std::fs::read_dir(directory.path()).unwrap() {
+        let path = file.unwrap().path();
+        if path.extension().is_some_and(|extension| extension != "key") {
+            places.push(("a file", std::fs::read(path).unwrap()));
+        }
+    }
+    // Of a key the middle: its first bytes say of what kind it is, and are every key's.
+    let body: String = pair.key.lines().filter(|line| !line.starts_with("-----")).collect();
+    let secrets =
+        [&made["scrip_".len()..], &revoked["scrip_".len()..], &wrong["scrip_".len()..], &body[60..100]];
+    for (place, bytes) in places {
+        for secret in secrets {
+            let found = bytes.windows(secret.len()).any(|window| window == secret.as_bytes());
+            assert!(!found, "{place} holds {secret}: {}", String::from_utf8_lossy(&bytes));
+        }
+    }
 }

@@ -183,6 +183,26 @@ const RULES: &[Rule] = &[
         },
     },
     Rule {
+        name: "server reads tokens through the store's trait, borrows ledger::Micros, and enters neither engine nor API",
+        rooms: Rooms::Only(&["server"]),
+        forbids: |mention| {
+            mention.enters(&[
+                "engine",
+                "keypool",
+                "audit",
+                "reconcile",
+                "report",
+                "api",
+                "cli",
+                "config",
+                "fal",
+                "vault",
+            ]) || mention.begins_with(&["crate", "store", "sqlite"])
+                || mention.begins_with(&["crate", "store", "postgres"])
+                || mention.enters(&["ledger"]) && !mention.begins_with(&["crate", "ledger", "Micros"])
+        },
+    },
+    Rule {
         name: "engine speaks to the store's traits and knows no wire",
         rooms: Rooms::Only(&["engine"]),
         forbids: |mention| mention.names(&["sqlx", "tonic", "prost"]),
@@ -501,6 +521,9 @@ fn each_rule_reports_a_source_that_breaks_it() {
         ("reconcile joins", "reconcile/run.rs", "use crate::report::render;"),
         ("reconcile joins", "reconcile/fetch.rs", "use crate::store::sqlite::open;"),
         ("reconcile joins", "reconcile/handle.rs", "fn f(at: prost_types::Timestamp) {}"),
+        ("server reads tokens through", "server/auth/known.rs", "use crate::store::postgres::open;"),
+        ("server reads tokens through", "server/layer/mod.rs", "use crate::ledger::{Micros, Text};"),
+        ("server reads tokens through", "server/auth/guard.rs", "use crate::api::convert;"),
         ("engine speaks to the store's traits", "engine/mod.rs", "use prost_types::Timestamp;"),
         ("store and engine know nobody above", "engine/mod.rs", "use crate::api::convert;"),
         ("store does not know the engine", "store/mod.rs", "use crate::engine::Handle;"),
@@ -530,7 +553,10 @@ fn what_a_door_lets_through_is_no_offence() {
     let kept = [
         ("store/sqlite/mod.rs", "use sqlx::{Connection, SqliteConnection};"),
         ("api/status.rs", "use tonic::Status; fn f() { Status::internal(\"x\"); }"),
-        ("server/mod.rs", "use crate::pb::v1; use crate::engine::Handle; use crate::store::Reader;"),
+        (
+            "server/mod.rs",
+            "use crate::pb::v1; use crate::store::tokens::TokenStore; use crate::ledger::Micros;",
+        ),
         ("lib.rs", "pub mod pb; pub mod store; pub mod fal;"),
         ("pb.rs", "tonic::include_proto!(\"scrip.v1\");"),
         ("fal/client.rs", "use reqwest::Client;"),

@@ -3,7 +3,7 @@
 use tonic::{Request, Response, Status};
 
 use super::convert::{self, query};
-use super::{Api, actor, deadline, note, status};
+use super::{Api, actor, caller, deadline, note, status};
 use crate::engine::rows::UserCursor;
 use crate::ledger::{Micros, Rejection};
 use crate::pb;
@@ -22,13 +22,17 @@ impl BillingService for Api {
         &self,
         request: Request<pb::BatchChargeRequest>,
     ) -> Result<Response<pb::BatchChargeResponse>, Status> {
-        let (deadline, actor) = (deadline(&request), actor(&request));
+        let (deadline, caller) = (deadline(&request), caller(&request)?);
+        let actor = actor(&caller);
         let pb::BatchChargeRequest { requests, atomic, full_results } = request.into_inner();
         let max = self.limits().max_batch_items;
         if requests.len() > max {
             // Said before each is converted: the engine would refuse the call, too.
             let many = format!("must not be more than {max} items, are {}", requests.len());
             return Err(Rejection::field("requests", many).into());
+        }
+        for item in &requests {
+            caller.touch(item.user_id)?;
         }
         let items = requests.into_iter().map(|item| self.check(item, &actor)).collect();
         let outcomes = self.handle.submit_batch(items, atomic, deadline).await?;
@@ -85,7 +89,9 @@ impl BillingService for Api {
         request: Request<pb::GetBalanceRequest>,
     ) -> Result<Response<pb::GetBalanceResponse>, Status> {
         note(&request).user(request.get_ref().user_id);
+        let caller = caller(&request)?;
         let (user_id, at) = query::balance(request.get_ref(), self.limits())?;
+        caller.touch(user_id)?;
         let balance = match at {
             None => self.handle.balance(user_id).await?.map(|user| convert::balance(&user)),
             Some(at) => {
@@ -102,7 +108,9 @@ impl BillingService for Api {
         request: Request<pb::ListEntriesRequest>,
     ) -> Result<Response<pb::ListEntriesResponse>, Status> {
         note(&request).user(request.get_ref().user_id);
+        let caller = caller(&request)?;
         let (query, paging) = query::entries(request.into_inner(), self.limits())?;
+        caller.touch(query.user_id)?;
         let rows = self.handle.list_entries(&query, paging.first()).await?;
         let (rows, next_page_token) = paging.cut(rows, |entry| [entry.user_seq]);
         let entries = rows.iter().map(convert::entry).collect();
@@ -114,7 +122,9 @@ impl BillingService for Api {
         request: Request<pb::ListPointsDetailsRequest>,
     ) -> Result<Response<pb::ListPointsDetailsResponse>, Status> {
         note(&request).user(request.get_ref().user_id);
+        let caller = caller(&request)?;
         let (query, paging) = query::points_details(request.into_inner(), self.limits())?;
+        caller.touch(query.user_id)?;
         let rows = self.handle.list_points_details(&query, paging.first()).await?;
         let (rows, next_page_token) = paging.cut(rows, |(place, _)| [*place]);
         let points_details = rows.into_iter().map(|(_, row)| row.into()).collect();
@@ -126,7 +136,9 @@ impl BillingService for Api {
         request: Request<pb::ListFinancialTransactionsRequest>,
     ) -> Result<Response<pb::ListFinancialTransactionsResponse>, Status> {
         note(&request).user(request.get_ref().user_id);
+        let caller = caller(&request)?;
         let (query, paging) = query::financial_transactions(request.into_inner(), self.limits())?;
+        caller.touch(query.user_id)?;
         let rows = self.handle.list_financial_transactions(&query, paging.first()).await?;
         let (rows, next_page_token) = paging.cut(rows, |(place, _)| [*place]);
         let financial_transactions = rows.into_iter().map(|(_, row)| row.into()).collect();
@@ -137,6 +149,7 @@ impl BillingService for Api {
         &self,
         request: Request<pb::ListUsersRequest>,
     ) -> Result<Response<pb::ListUsersResponse>, Status> {
+        caller(&request)?.touch_all()?;
         let paging = query::users(request.into_inner(), self.limits())?;
         let before = paging
             .after()

@@ -5,7 +5,7 @@ use tonic::{Request, Response, Status};
 
 use super::convert::{account, query};
 use super::task::PAGE_BYTES;
-use super::{Api, actor, deadline};
+use super::{Api, actor, caller, deadline};
 use crate::engine::{EngineError, KeyAnswer};
 use crate::keypool::{Command, Done};
 use crate::ledger::limits::{Checks, LINE_CHARS};
@@ -26,11 +26,13 @@ impl KeyService for Api {
         &self,
         request: Request<pb::RenewLeaseRequest>,
     ) -> Result<Response<pb::RenewLeaseResponse>, Status> {
-        let (deadline, actor) = (deadline(&request), actor(&request));
+        let (deadline, caller) = (deadline(&request), caller(&request)?);
+        let actor = actor(&caller);
         let pb::RenewLeaseRequest { lease_id, ttl } = request.into_inner();
         let mut checks = Checks::new(self.limits());
         let ttl_micros = account::ttl(ttl, &mut checks);
         checks.take()?;
+        self.admit_lease(&caller, &lease_id).await?;
         let command = Command::Renew { lease_id: Text::from(lease_id), ttl_micros };
         let answer = self.handle.keys(command, "", &actor, deadline).await?;
         let lease = answer.lease.as_ref().map(super::convert::lease);
@@ -41,11 +43,13 @@ impl KeyService for Api {
         &self,
         request: Request<pb::ReleaseKeyRequest>,
     ) -> Result<Response<pb::ReleaseKeyResponse>, Status> {
-        let (deadline, actor) = (deadline(&request), actor(&request));
+        let (deadline, caller) = (deadline(&request), caller(&request)?);
+        let actor = actor(&caller);
         let mut request = request.into_inner();
         let mut checks = Checks::new(self.limits());
         let report = account::report(&mut request, &mut checks);
         checks.take()?;
+        self.admit_lease(&caller, &request.lease_id).await?;
         let named = (Text::from(request.lease_id), report);
         let answer = self.handle.release(named, &request.online_task_id, &actor, deadline).await?;
         let Done::Released(released) = &answer.done else { return Err(EngineError::Internal.into()) };
@@ -60,7 +64,8 @@ impl KeyService for Api {
         &self,
         request: Request<pb::CreateAccountRequest>,
     ) -> Result<Response<pb::CreateAccountResponse>, Status> {
-        let (deadline, actor) = (deadline(&request), actor(&request));
+        let (deadline, caller) = (deadline(&request), caller(&request)?);
+        let actor = actor(&caller);
         let mut request = request.into_inner();
         let request_id = std::mem::take(&mut request.request_id);
         let mut checks = Checks::new(self.limits());
@@ -74,7 +79,8 @@ impl KeyService for Api {
         &self,
         request: Request<pb::UpdateAccountRequest>,
     ) -> Result<Response<pb::UpdateAccountResponse>, Status> {
-        let (deadline, actor) = (deadline(&request), actor(&request));
+        let (deadline, caller) = (deadline(&request), caller(&request)?);
+        let actor = actor(&caller);
         let request = request.into_inner();
         let request_id = request.request_id.clone();
         let reason = Text::from(request.reason.as_str());
@@ -91,6 +97,7 @@ impl KeyService for Api {
         &self,
         request: Request<pb::GetAccountRequest>,
     ) -> Result<Response<pb::GetAccountResponse>, Status> {
+        caller(&request)?.touch_all()?;
         let account_id = account_id(request.get_ref().account_id)?;
         let record = self.handle.account(account_id).await?.ok_or(Rejection::AccountNotFound(account_id))?;
         Ok(Response::new(pb::GetAccountResponse { account: Some(record.into()) }))
@@ -100,6 +107,7 @@ impl KeyService for Api {
         &self,
         request: Request<pb::ListAccountsRequest>,
     ) -> Result<Response<pb::ListAccountsResponse>, Status> {
+        caller(&request)?.touch_all()?;
         let paging = query::accounts(request.into_inner(), self.limits())?;
         let rows = self.handle.list_accounts(paging.first()).await?;
         let is_end = rows.len() <= paging.size();
@@ -115,7 +123,8 @@ impl KeyService for Api {
         &self,
         request: Request<pb::DeleteAccountRequest>,
     ) -> Result<Response<pb::DeleteAccountResponse>, Status> {
-        let (deadline, actor) = (deadline(&request), actor(&request));
+        let (deadline, caller) = (deadline(&request), caller(&request)?);
+        let actor = actor(&caller);
         let pb::DeleteAccountRequest { request_id, account_id: id, reason } = request.into_inner();
         let account_id = account_id(id)?;
         let mut checks = Checks::new(self.limits());

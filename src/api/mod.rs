@@ -19,7 +19,7 @@ mod reconciliation;
 mod status;
 mod task;
 
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
 use tokio::time::Instant;
 use tonic::service::Routes;
@@ -28,6 +28,7 @@ use tonic::{Request, Response, Status};
 use self::convert::Ask;
 use self::reconciliation::Reconciliations;
 use crate::engine::{Answer, Handle, Wait};
+use crate::ledger::command::UNRESOLVED;
 use crate::ledger::limits::Checks;
 use crate::ledger::{Command, FieldViolation, Limits, Rejection, Submission, Text};
 use crate::pb::billing_service_server::{self, BillingServiceServer};
@@ -35,6 +36,7 @@ use crate::pb::key_service_server::{self, KeyServiceServer};
 use crate::pb::reconciliation_service_server::{self, ReconciliationServiceServer};
 use crate::pb::task_service_server::{self, TaskServiceServer};
 use crate::reconcile;
+use crate::server::auth::Caller;
 use crate::server::{Deadline, MAX_MESSAGE_BYTES, Note};
 
 /// The services of [`routes`] by their full names, for health.
@@ -85,9 +87,11 @@ impl Api {
 
     /// A call that changes something: the request asks for a command, the answer fills the response.
     async fn write<Q: Ask, R: From<Answer>>(&self, request: Request<Q>) -> Result<Response<R>, Status> {
-        let (deadline, actor, note) = (deadline(&request), actor(&request), note(&request));
+        let (deadline, caller, note) = (deadline(&request), caller(&request)?, note(&request));
+        let actor = actor(&caller);
         let (command, request_id, wait) = asked(request.into_inner(), &actor, self.limits())?;
         note.user(command.user_id());
+        self.admit(&caller, &command).await?;
         let answer = if command.selection().is_some() {
             self.handle.submit_waiting(command, &request_id, (&actor, deadline), wait).await?
         } else {
@@ -95,6 +99,40 @@ impl Api {
         };
         note.user(answer.user.user_id);
         Ok(Response::new(answer.into()))
+    }
+
+    /// Whether the caller may ask for this of this user: what the table of methods cannot know.
+    async fn admit(&self, caller: &Caller, command: &Command) -> Result<(), Status> {
+        if command.selection().is_some() {
+            caller.require_runner()?;
+        }
+        if !caller.is_bound() {
+            return Ok(());
+        }
+        match (command.user_id(), command.task_id()) {
+            (UNRESOLVED, Some(task_id)) => {
+                // Another's task is not there, as it is not for who names the wrong user.
+                let owner = self.handle.task_owner(task_id).await?;
+                if owner.is_none_or(|owner| !caller.may_touch(owner)) {
+                    return Err(Rejection::TaskNotFound(Text::clone(task_id)).into());
+                }
+                Ok(())
+            }
+            (user_id, _) => Ok(caller.touch(user_id)?),
+        }
+    }
+
+    /// Likewise of a lease.
+    async fn admit_lease(&self, caller: &Caller, lease_id: &str) -> Result<(), Status> {
+        if !caller.is_bound() {
+            return Ok(());
+        }
+        let lease_id = Text::from(lease_id);
+        let owner = self.handle.lease_owner(&lease_id).await?;
+        if owner.is_none_or(|owner| !caller.may_touch(owner)) {
+            return Err(Rejection::LeaseNotFound(lease_id).into());
+        }
+        Ok(())
     }
 
     /// The same checks for one item of a batch.
@@ -134,10 +172,14 @@ fn note<T>(request: &Request<T>) -> Note {
     request.extensions().get::<Note>().cloned().unwrap_or_default()
 }
 
-/// Who calls, as the entries will say. Until callers authenticate nobody has a name.
-fn actor<T>(_request: &Request<T>) -> Text {
-    static ANONYMOUS: LazyLock<Text> = LazyLock::new(|| Text::from("anonymous"));
-    Text::clone(&ANONYMOUS)
+/// Who calls, as the server found out. Without that nothing is served.
+fn caller<T>(request: &Request<T>) -> Result<Caller, Status> {
+    request.extensions().get::<Caller>().cloned().ok_or_else(status::nobody)
+}
+
+/// The caller's name, as entries and the audit log will say it.
+fn actor(caller: &Caller) -> Text {
+    Text::clone(caller.name())
 }
 
 #[cfg(test)]

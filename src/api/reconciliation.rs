@@ -6,8 +6,8 @@ use futures::stream::{self, Stream};
 use prost::Message;
 use tonic::{Request, Response, Status};
 
-use super::actor;
 use super::convert::reconciliation as convert;
+use super::{actor, caller};
 use crate::ledger::Limits;
 use crate::pb;
 use crate::pb::reconciliation_service_server::ReconciliationService;
@@ -30,6 +30,7 @@ impl ReconciliationService for Reconciliations {
         &self,
         request: Request<pb::QueryUsageRequest>,
     ) -> Result<Response<pb::QueryUsageResponse>, Status> {
+        caller(&request)?;
         let question = convert::usage(request.into_inner(), self.limits())?;
         let answer = self.handle.usage(&question).await?;
         Ok(Response::new(convert::usage_answer(&answer)))
@@ -39,7 +40,7 @@ impl ReconciliationService for Reconciliations {
         &self,
         request: Request<pb::StartReconciliationRequest>,
     ) -> Result<Response<pb::StartReconciliationResponse>, Status> {
-        let actor = actor(&request);
+        let actor = actor(&caller(&request)?);
         let asked = convert::start(request.into_inner(), self.limits())?;
         let started = self.handle.start(&asked, &actor).await?;
         let mut reconciliation = convert::run(&started.run);
@@ -57,6 +58,7 @@ impl ReconciliationService for Reconciliations {
         &self,
         request: Request<pb::WatchReconciliationRequest>,
     ) -> Result<Response<Self::WatchReconciliationStream>, Status> {
+        caller(&request)?;
         let run_id = convert::run_id(request.into_inner().reconciliation_id)?;
         // That there is no such run is the answer of the call, not of the stream.
         self.handle.get(run_id).await?;
@@ -76,6 +78,7 @@ impl ReconciliationService for Reconciliations {
         &self,
         request: Request<pb::GetReconciliationRequest>,
     ) -> Result<Response<pb::GetReconciliationResponse>, Status> {
+        caller(&request)?;
         let (run_id, paging) = convert::rows(request.into_inner(), self.limits())?;
         let run = self.handle.get(run_id).await?;
         let mut message = convert::run(&run);
@@ -105,6 +108,7 @@ impl ReconciliationService for Reconciliations {
         &self,
         request: Request<pb::ListReconciliationsRequest>,
     ) -> Result<Response<pb::ListReconciliationsResponse>, Status> {
+        caller(&request)?;
         let paging = convert::runs(request.into_inner(), self.limits())?;
         let (runs, mut next_page_token) = paging.cut(self.handle.list(paging.first()).await?, |run| [run.id]);
         let mut reconciliations: Vec<_> = runs.iter().map(convert::run).collect();
@@ -119,6 +123,7 @@ impl ReconciliationService for Reconciliations {
         &self,
         request: Request<pb::ListFindingsRequest>,
     ) -> Result<Response<pb::ListFindingsResponse>, Status> {
+        caller(&request)?;
         let (query, paging) = convert::findings(request.into_inner(), self.limits())?;
         self.handle.get(query.run_id).await?;
         let after = paging.after().map(convert::place_of);

@@ -82,6 +82,12 @@ pub(super) fn of_item(rejection: &Rejection) -> tonic_types::Status {
     })
 }
 
+/// A call that came past the server's door without being judged there: a bug, and nobody's call is served by it.
+pub(super) fn nobody() -> Status {
+    let message = "the server does not know who calls; this is a bug of its own";
+    Refusal::new(Code::Unauthenticated, ErrorReason::Unauthenticated, message).into_status()
+}
+
 /// A message that is not valid protobuf. `words` are prost's: the path to the field, innermost first, and what is
 /// wrong; they hold nothing of what the caller sent.
 pub(super) fn malformed(words: &str) -> Status {

@@ -22,9 +22,11 @@ mod output;
 mod refund;
 mod remote;
 mod routes;
+mod security;
 mod serve;
 mod session;
 mod tasks;
+mod tokens;
 mod told;
 mod usage;
 mod verify;
@@ -76,6 +78,7 @@ enum Command {
     Refund(refund::RefundArgs),
     Tasks(tasks::TasksArgs),
     Keys(Box<keys::KeysArgs>),
+    Tokens(tokens::TokensArgs),
     Audit(Box<audit::AuditCommand>),
     Usage(Box<usage::UsageArgs>),
     Demo(demo::DemoArgs),
@@ -131,6 +134,7 @@ pub async fn run(cli: Cli) -> ExitCode {
         Command::Refund(args) => refund::run(args, &mut out).await,
         Command::Tasks(args) => tasks::run(args, &mut out).await,
         Command::Keys(args) => keys::run(*args, &mut out).await,
+        Command::Tokens(args) => tokens::run(args, &mut out).await,
         Command::Audit(args) => audit::run(*args, &mut out).await,
         Command::Usage(args) => usage::run(*args, &mut out).await,
         Command::Demo(args) => demo::run(args, &mut out).await,

@@ -25,12 +25,13 @@ use super::keyring::{self, Found};
 use super::output::Out;
 use super::remote::reachable;
 use super::routes::routes;
-use super::session::{Prepare, close, open_measured};
+use super::security::{self, Door};
+use super::session::{Prepare, close, open_to_serve};
 use super::told::Told;
 use crate::clock::System;
 use crate::config::{
     AuditArgs, CommonArgs, DatabaseArgs, DatabaseUrl, EngineArgs, FalArgs, KekArgs, LimitArgs, ListenArgs,
-    MigrateArgs, ScheduleArgs, Scheme, ServerArgs, TelemetryArgs,
+    MigrateArgs, ScheduleArgs, Scheme, SecurityArgs, ServerArgs, TelemetryArgs,
 };
 use crate::engine::{self, Engine};
 use crate::fal;
@@ -54,12 +55,16 @@ const LAST_COMMIT: Duration = Duration::from_secs(2);
 /// fal keys are stored sealed, with the keys of --kek-file or SCRIP_KEK. Without either, SQLite gets a key of its own in
 /// a file beside the database, such as scrip.db.kek, and on PostgreSQL no fal key can be stored.
 ///
+/// Callers prove who they are with a token (`scrip tokens create`) or a client certificate. On this machine that is asked
+/// for as soon as there is a token; beyond it always, and over TLS alone (--tls-cert, --tls-key), unless --insecure.
+///
 /// Prints `listening on IP:PORT` as its first line, then its database, then three grpcurl calls to try. Logs go to
 /// stderr.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
     scrip serve\n  \
-    scrip serve --listen 0.0.0.0:50051 --database-url sqlite:///var/lib/scrip/scrip.db\n  \
+    scrip serve --listen 0.0.0.0:50051 --tls-cert server.pem --tls-key server.key\n  \
+    scrip serve --database-url sqlite:///var/lib/scrip/scrip.db\n  \
     SCRIP_DATABASE_URL=postgres://scrip:secret@db/scrip scrip serve --no-migrate\n  \
     scrip serve --config /etc/scrip.toml")]
 pub(super) struct ServeArgs {
@@ -77,6 +82,8 @@ pub(super) struct ServeArgs {
     limits: LimitArgs,
     #[command(flatten)]
     server: ServerArgs,
+    #[command(flatten)]
+    security: SecurityArgs,
     #[command(flatten)]
     fal: FalArgs,
     #[command(flatten)]
@@ -123,6 +130,7 @@ async fn run_told(args: &ServeArgs, telemetry: &Telemetry, out: &mut Out) -> Res
     let mut engine_options = args.engine_options(database).map_err(Failure::CouldNotRun)?;
     let server_options = args.server.options().map_err(Failure::CouldNotRun)?;
     let (client, reconcile_options) = args.reconciliation(meters).map_err(Failure::CouldNotRun)?;
+    let security = args.security.plan(args.listen.listen).map_err(Failure::CouldNotRun)?;
     let configured = keyring::configured(&args.keks)?;
 
     let listener =
@@ -130,7 +138,8 @@ async fn run_told(args: &ServeArgs, telemetry: &Telemetry, out: &mut Out) -> Res
     let prepare = if args.migrate.no_migrate { Prepare::Nothing } else { Prepare::Migrate };
     let shutdown = Shutdown::new();
     let told = Told::start(&args.telemetry, telemetry, &shutdown).await?;
-    let store = open_measured(database, prepare, meters).await?;
+    let store = open_to_serve(database, prepare, args.migrate.allow_unsafe_database, meters).await?;
+    let door = security::open(security, &*store).await?;
     let (keyring, said) = keyring(configured, database, &*store).await?;
     (engine_options.keyring, engine_options.meters) = (Arc::new(keyring), meters.clone());
     told.sample(&*store, args.telemetry.sample_every);
@@ -138,7 +147,7 @@ async fn run_told(args: &ServeArgs, telemetry: &Telemetry, out: &mut Out) -> Res
     let holder = Uuid::from_bytes(System::secret_bytes());
     let reconciler = Reconciler::start(&*store, engine.handle(), client, holder, reconcile_options)
         .ok_or_else(|| Failure::could_not_run("this database keeps no reconciliations"))?;
-    let about = About { database: store.describe(), keys: said };
+    let about = About { database: store.describe(), keys: said, door };
     let handles = (&engine, reconciler.handle());
     let ended = serve((listener, shutdown.clone()), handles, server_options, about, &told, out).await;
     // What it was at is taken up again by whoever comes next; until then it must not hold the stop up.
@@ -191,6 +200,8 @@ struct About {
     database: String,
     /// News of the keys that seal its secrets.
     keys: Option<String>,
+    /// Who may connect and call.
+    door: Door,
 }
 
 /// Serves until a signal, and until the connections are drained.
@@ -217,8 +228,8 @@ async fn serve(
     let _ = announce(out, bound, &about, told.admin);
     told.serves(&health);
     let drain_timeout = options.drain_timeout;
-    let meters = told.meters.clone();
-    let served = server::serve(listener, routes, options, health, shutdown, meters).await;
+    let around = (about.door.security, told.meters.clone());
+    let served = server::serve(listener, routes, options, around, health, shutdown).await;
     follower.abort();
     signals.abort();
     served.map(|report| (report, drain_timeout)).map_err(|refused| Failure::CouldNotRun(refused.to_string()))
@@ -250,18 +261,21 @@ fn announce(
     if let Some(keys) = &about.keys {
         out.line(keys)?;
     }
+    for line in &about.door.said {
+        out.line(line)?;
+    }
     out.line("")?;
     out.line(out.paint().dim("# try it: credit user 1, charge a task, look at the balance"))?;
-    for line in examples(reachable(bound)) {
+    for line in examples(reachable(bound), &about.door.grpcurl) {
         out.line(line)?;
     }
     out.line("")
 }
 
 /// Three calls that work as printed, in this order, and again: each is a replay the second time.
-fn examples(address: SocketAddr) -> [String; 3] {
+fn examples(address: SocketAddr, flags: &str) -> [String; 3] {
     let call = |method: &str, json: &str| {
-        format!("grpcurl -plaintext -d '{json}' {address} scrip.v1.BillingService/{method}")
+        format!("grpcurl {flags} -d '{json}' {address} scrip.v1.BillingService/{method}")
     };
     [
         call(
@@ -303,7 +317,7 @@ mod tests {
 
     #[test]
     fn the_examples_are_quoted_for_a_shell() {
-        for line in examples("127.0.0.1:7".parse().unwrap()) {
+        for line in examples("127.0.0.1:7".parse().unwrap(), "-plaintext") {
             assert_eq!(line.matches('\'').count(), 2, "{line}");
             let json = line.split('\'').nth(1).unwrap();
             serde_json::from_str::<serde_json::Value>(json).unwrap();

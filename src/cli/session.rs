@@ -13,11 +13,12 @@ use crate::engine::{Answer, Engine, Handle, KeyAnswer, Options};
 use crate::keypool;
 use crate::ledger::{Command, Text};
 use crate::meter::Meters;
+use crate::store::postgres::Safety;
 use crate::store::{Store, StoreError, postgres, sqlite};
 use crate::vault::Keyring;
 
 /// Who is written as the actor of an operator's commands.
-const ACTOR: &str = "cli";
+pub(super) const ACTOR: &str = "cli";
 
 /// How long an ended command waits for what the engine still does in the background, and for the database to close.
 const LEAVING: Duration = Duration::from_secs(5);
@@ -42,15 +43,30 @@ pub(super) struct Migrated {
     pub(super) database: String,
 }
 
-/// Opens the store that the URL names.
+/// Opens the store that the URL names, for a command.
 pub(super) async fn open(url: &DatabaseUrl, prepare: Prepare) -> Result<Arc<dyn Store>, Failure> {
-    open_measured(url, prepare, &Meters::off()).await
+    open_with(url, prepare, Safety::NotAsked, &Meters::off()).await
 }
 
-/// The same, telling how its statements go.
-pub(super) async fn open_measured(
+/// Likewise for a service, which tells how its statements go, and is not begun on a database that does not keep what it
+/// acknowledges.
+pub(super) async fn open_to_serve(
     url: &DatabaseUrl,
     prepare: Prepare,
+    allow_unsafe: bool,
+    meters: &Meters,
+) -> Result<Arc<dyn Store>, Failure> {
+    if allow_unsafe {
+        tracing::warn!("--allow-unsafe-database: what is acknowledged may be lost in a crash");
+    }
+    let safety = if allow_unsafe { Safety::DurabilityWaived } else { Safety::Demanded };
+    open_with(url, prepare, safety, meters).await
+}
+
+async fn open_with(
+    url: &DatabaseUrl,
+    prepare: Prepare,
+    safety: Safety,
     meters: &Meters,
 ) -> Result<Arc<dyn Store>, Failure> {
     let meters = meters.clone();
@@ -61,7 +77,7 @@ pub(super) async fn open_measured(
             sqlite::open(url.expose(), options).await?
         }
         Scheme::Postgres => {
-            let options = postgres::Options { migrate, meters, ..postgres::Options::default() };
+            let options = postgres::Options { migrate, safety, meters, ..postgres::Options::default() };
             postgres::open(url.expose(), options).await.map_err(|error| unreachable(url, error))?
         }
     })

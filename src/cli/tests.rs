@@ -5,7 +5,7 @@ use clap::{Arg, Command, CommandFactory};
 use super::Cli;
 
 /// Parts of one action: what is done, to whom, how often. They come from the command line alone.
-const ACTION: [&str; 47] = [
+const ACTION: [&str; 50] = [
     "accounts",
     "as-of",
     "purse",
@@ -53,6 +53,9 @@ const ACTION: [&str; 47] = [
     "keep",
     "html",
     "jobs",
+    "role",
+    "expires-in",
+    "all",
 ];
 
 fn commands(command: &Command) -> Vec<Command> {
@@ -134,10 +137,11 @@ fn every_help_says_what_it_is_for_and_shows_examples() {
         for arg in command.get_arguments() {
             assert!(arg.get_help().is_some(), "{name} {}", arg.get_id());
         }
-        if !["scrip", "tasks", "keys", "version"].contains(&name.as_str()) {
+        if !["scrip", "tasks", "keys", "tokens", "version"].contains(&name.as_str()) {
             let after = command.get_after_help().map(ToString::to_string).unwrap_or_default();
-            let is_shown =
-                ["", "tasks ", "keys "].iter().any(|group| after.contains(&format!("scrip {group}{name}")));
+            let is_shown = ["", "tasks ", "keys ", "tokens "]
+                .iter()
+                .any(|group| after.contains(&format!("scrip {group}{name}")));
             assert!(is_shown, "{name}");
         }
     }

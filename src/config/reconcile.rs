@@ -23,6 +23,10 @@ pub struct FalArgs {
     )]
     pub fal_base_url: String,
 
+    /// Hosts beside api.fal.ai that --fal-base-url may name, parted by commas: keys of fal accounts are sent there
+    #[arg(long, env = "SCRIP_FAL_ALLOWED_HOSTS", value_name = "HOST,…")]
+    pub fal_allowed_hosts: Option<String>,
+
     /// Let --fal-base-url be on this machine, by plain http as well: for tests alone
     #[arg(long, env = "SCRIP_FAL_ALLOW_LOOPBACK", value_parser = BoolishValueParser::new())]
     pub fal_allow_loopback: bool,
@@ -126,6 +130,13 @@ impl FalArgs {
     pub fn config(&self) -> fal::Config {
         fal::Config {
             base_url: self.fal_base_url.clone(),
+            allowed_hosts: self
+                .fal_allowed_hosts
+                .iter()
+                .flat_map(|hosts| hosts.split(','))
+                .map(|host| host.trim().to_owned())
+                .filter(|host| !host.is_empty())
+                .collect(),
             allow_loopback: self.fal_allow_loopback,
             ..fal::Config::default()
         }

@@ -191,6 +191,23 @@ impl Handle {
         self.read(self.reader.task(task_id)).await
     }
 
+    /// Whose a task is; `None` if there is no such task. A task never changes hands.
+    #[allow(clippy::missing_errors_doc, reason = "as list_entries")]
+    pub async fn task_owner(&self, task_id: &Text) -> Result<Option<UserId>, EngineError> {
+        let owners = self.read(self.reader.task_owners(std::slice::from_ref(task_id))).await?;
+        Ok(owners.first().map(|owner| owner.user_id))
+    }
+
+    /// Whose the task of a lease is; `None` if there is no such lease.
+    #[allow(clippy::missing_errors_doc, reason = "as list_entries")]
+    pub async fn lease_owner(&self, lease_id: &Text) -> Result<Option<UserId>, EngineError> {
+        let leases = self.read(self.reader.leases(std::slice::from_ref(lease_id))).await?;
+        match leases.first() {
+            Some(found) => self.task_owner(&found.lease.task_id).await,
+            None => Ok(None),
+        }
+    }
+
     /// Tasks, newest first.
     #[allow(clippy::missing_errors_doc, reason = "as list_entries")]
     pub async fn list_tasks(&self, query: &TaskQuery, page: Page) -> Result<Vec<TaskRecord>, EngineError> {

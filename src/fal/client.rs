@@ -20,8 +20,10 @@ use crate::meter::Meters;
 /// Where fal is and how it is spoken to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
-    /// Default `https://api.fal.ai/v1`. Its host is allowed, fal's own is too, no other.
+    /// Default `https://api.fal.ai/v1`. Its host must be fal's own or one of `allowed_hosts`; or, with leave, the loopback.
     pub base_url: String,
+    /// Hosts beside fal's own that may be spoken to, such as that of a proxy before it. Default none.
+    pub allowed_hosts: Vec<String>,
     /// Lets the client connect to the loopback, by plain http as well: for tests and the demo. Default no.
     pub allow_loopback: bool,
     /// How long a request may take.
@@ -38,6 +40,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             base_url: "https://api.fal.ai/v1".to_owned(),
+            allowed_hosts: Vec::new(),
             allow_loopback: false,
             timeouts: Timeouts::default(),
             retry: Retry::default(),
@@ -68,8 +71,9 @@ impl Client {
     /// # Errors
     /// As [`Client::new`].
     pub fn measured(config: Config, clock: Arc<dyn Clock>, meters: Meters) -> Result<Self, Error> {
-        let Config { base_url, allow_loopback, timeouts, retry, most_bytes, most_pages } = config;
-        let gate = Gate::new(&base_url, allow_loopback)?;
+        let Config { base_url, allowed_hosts, allow_loopback, timeouts, retry, most_bytes, most_pages } =
+            config;
+        let gate = Gate::new(&base_url, allowed_hosts, allow_loopback)?;
         let setup = Setup { gate, timeouts, retry, most_bytes, clock, meters };
         Ok(Self { transport: Arc::new(Transport::new(setup)?), most_pages })
     }

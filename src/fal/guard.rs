@@ -14,7 +14,7 @@ use futures::future::BoxFuture;
 use reqwest::Url;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
-/// fal's own host: allowed whatever base URL is configured.
+/// fal's own host: always allowed.
 const FAL: &str = "api.fal.ai";
 
 /// Why an address is not connected to. The address is not repeated: it may hold a secret.
@@ -30,7 +30,7 @@ pub enum Refusal {
     #[error("fal's base URL must have no user, no query and no fragment")]
     Parts,
     /// Another host than the allowed ones.
-    #[error("a host that is not allowed")]
+    #[error("fal's host is neither api.fal.ai nor one of --fal-allowed-hosts")]
     Host,
     /// A loopback, private, link-local or otherwise not public address, written or resolved.
     #[error("fal's host is not at a public address")]
@@ -41,17 +41,18 @@ pub enum Refusal {
 #[derive(Clone)]
 pub(super) struct Gate {
     base: Url,
+    allowed_hosts: Vec<String>,
     allow_loopback: bool,
 }
 
 impl Gate {
-    pub(super) fn new(base: &str, allow_loopback: bool) -> Result<Self, Refusal> {
+    pub(super) fn new(base: &str, allowed_hosts: Vec<String>, allow_loopback: bool) -> Result<Self, Refusal> {
         let base = Url::parse(base).map_err(|_| Refusal::NotAUrl)?;
         let plain = base.username().is_empty() && base.password().is_none();
         if !plain || base.query().is_some() || base.fragment().is_some() {
             return Err(Refusal::Parts);
         }
-        let gate = Self { base, allow_loopback };
+        let gate = Self { base, allowed_hosts, allow_loopback };
         gate.judge(&gate.base)?;
         Ok(gate)
     }
@@ -94,13 +95,11 @@ impl Gate {
             "http" if loopback && self.allow_loopback => {}
             _ => return Err(Refusal::Scheme),
         }
-        if host != FAL && Some(host) != self.base.host_str() {
-            return Err(Refusal::Host);
+        if literal.is_some_and(|ip| !may_connect(ip, self.allow_loopback)) {
+            return Err(Refusal::Address);
         }
-        match literal {
-            Some(ip) if !may_connect(ip, self.allow_loopback) => Err(Refusal::Address),
-            _ => Ok(()),
-        }
+        let is_listed = self.allowed_hosts.iter().any(|allowed| allowed.eq_ignore_ascii_case(host));
+        if host == FAL || is_listed || loopback && self.allow_loopback { Ok(()) } else { Err(Refusal::Host) }
     }
 }
 
@@ -215,7 +214,9 @@ mod tests {
     use super::*;
 
     fn refusal(base: &str, allow_loopback: bool) -> Option<Refusal> {
-        Gate::new(base, allow_loopback).err()
+        let hosts = ["fal.example", "93.184.215.14", "1.1.1.1", "172.32.0.1", "100.128.0.1"];
+        let hosts = hosts.into_iter().chain(["[2606:4700::1111]", "[64:ff9b::101:101]"]);
+        Gate::new(base, hosts.map(str::to_owned).collect(), allow_loopback).err()
     }
 
     #[test]
@@ -294,7 +295,7 @@ mod tests {
     #[test]
     fn a_call_stays_under_the_base_url_and_its_query_is_escaped() {
         for base in ["https://fal.example/v1", "https://fal.example/v1/"] {
-            let gate = Gate::new(base, false).unwrap();
+            let gate = Gate::new(base, vec!["fal.example".to_owned()], false).unwrap();
             let url = gate.url("/models/usage", &[("cursor", "a&b=c/../#".to_owned())]).unwrap();
             assert_eq!(url.as_str(), "https://fal.example/v1/models/usage?cursor=a%26b%3Dc%2F..%2F%23");
             assert_eq!(gate.url("/x", &[]).unwrap().as_str(), "https://fal.example/v1/x");
@@ -303,12 +304,16 @@ mod tests {
 
     #[test]
     fn only_the_configured_host_and_fals_own_are_allowed() {
-        let gate = Gate::new("https://fal.example/v1", false).unwrap();
+        let allowed = || vec!["FAL.example".to_owned()];
+        let gate = Gate::new("https://fal.example/v1", allowed(), false).unwrap();
         let judge = |url: &str| gate.judge(&Url::parse(url).unwrap());
         assert_eq!(judge("https://fal.example/x"), Ok(()));
         assert_eq!(judge("https://api.fal.ai/x"), Ok(()));
         for url in ["https://evil.example/", "https://api.fal.ai.evil.example/", "https://xapi.fal.ai/"] {
             assert_eq!(judge(url), Err(Refusal::Host), "{url}");
+        }
+        for base in ["https://evil.example/v1", "https://93.184.215.15", "https://localhost/v1"] {
+            assert_eq!(Gate::new(base, allowed(), false).err(), Some(Refusal::Host), "{base}");
         }
     }
 

@@ -21,6 +21,7 @@ use tonic::codegen::StdError;
 use tower::Service;
 
 use super::preface::{self, NoPreface};
+use super::tls::Presented;
 use super::{ServerOptions, Shutdown};
 
 /// Who is at the other end of the connection a call came in on; in the extensions of every request.
@@ -44,7 +45,7 @@ pub(super) enum Ended {
 /// Serves one connection to its end. `age` is when it is asked to leave, counted from now.
 pub(super) async fn drive<Io, S, B>(
     io: Io,
-    peer: Peer,
+    (peer, presented): (Peer, Option<Presented>),
     service: S,
     options: &ServerOptions,
     shutdown: &Shutdown,
@@ -74,7 +75,7 @@ where
             return Ended::Unborn;
         }
     };
-    let service = TowerToHyperService::new(WithPeer { inner: service, peer });
+    let service = TowerToHyperService::new(WithPeer { inner: service, peer, presented });
     let mut connection = pin!(builder(options).serve_connection(TokioIo::new(io), service));
     let mut old = pin!(after(age));
     let mut leaving = false;
@@ -143,11 +144,12 @@ fn mix(number: u64) -> u64 {
     bits ^ (bits >> 31)
 }
 
-/// Puts [`Peer`] into each request of the connection.
+/// Puts [`Peer`], and the client certificate if there is one, into each request of the connection.
 #[derive(Clone, Debug)]
 struct WithPeer<S> {
     inner: S,
     peer: Peer,
+    presented: Option<Presented>,
 }
 
 impl<S, B> Service<Request<B>> for WithPeer<S>
@@ -164,6 +166,9 @@ where
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         request.extensions_mut().insert(self.peer);
+        if let Some(presented) = &self.presented {
+            request.extensions_mut().insert(presented.clone());
+        }
         self.inner.call(request)
     }
 }

@@ -1,8 +1,8 @@
 //! The listening side: from a TCP listener to tonic's `Routes` and back, bounded everywhere, stoppable at any time.
 //!
 //! Phases of a process: [`bind`] → [`Health::new`] and [`add_reflection`] beside the services → [`serve`]. Phases of
-//! a connection: slot → preface → HTTP/2 → GOAWAY → over (`accept`, `connection`). Phases of a call: access log →
-//! deadline → size → panic guard → handler (`layer`). Phases of stopping, in [`serve`]: health says NOT_SERVING →
+//! a connection: slot → TLS, where there is any → preface → HTTP/2 → GOAWAY → over (`accept`, `connection`). Phases of a call: access log →
+//! deadline → who calls (`auth`) → size → panic guard → handler (`layer`). Phases of stopping, in [`serve`]: health says NOT_SERVING →
 //! the listener closes → every connection gets GOAWAY, open streams end → what was accepted is answered → whatever
 //! is left at `drain_timeout` is cut and counted.
 //!
@@ -10,6 +10,7 @@
 //! for ever for a peer that never says anything; its timeouts answer CANCELLED.
 
 mod accept;
+pub mod auth;
 mod bind;
 mod connection;
 mod grpc_timeout;
@@ -21,6 +22,7 @@ mod reflection;
 mod shutdown;
 mod signals;
 mod status;
+pub mod tls;
 
 #[cfg(test)]
 mod tests;
@@ -46,7 +48,9 @@ pub use self::shutdown::Shutdown;
 pub use self::signals::watch_signals;
 
 use self::accept::{Listen, accept_until_drain};
+use self::auth::Guard;
 use self::connection::{Ended, drive, jittered};
+use self::tls::Tls;
 use crate::meter::Meters;
 
 /// How long cut connections get to notice. They need one turn of the scheduler each; a handler that blocks its
@@ -64,6 +68,22 @@ pub struct DrainReport {
     pub took: Duration,
 }
 
+/// Who may connect and call.
+#[derive(Clone, Debug)]
+pub struct Security {
+    /// Judges each call.
+    pub guard: Guard,
+    /// What connections are encrypted with; `None`: they are not.
+    pub tls: Option<Tls>,
+}
+
+impl Security {
+    /// None at all: for tests of what lies behind it.
+    pub fn none() -> Self {
+        Self { guard: Guard::open(), tls: None }
+    }
+}
+
 /// Serves `routes` on `listener` until `shutdown` is given and the drain is over.
 ///
 /// Add health and reflection to the routes before; `health` is the handle the drain flips. Returns an error at once
@@ -72,21 +92,21 @@ pub async fn serve(
     listener: TcpListener,
     routes: Routes,
     options: ServerOptions,
+    (security, meters): (Security, Meters),
     health: Health,
     shutdown: Shutdown,
-    meters: Meters,
 ) -> Result<DrainReport, OptionsError> {
     options.validate()?;
-    Ok(serve_on(listener, routes, options, health, shutdown, &meters).await)
+    Ok(serve_on(listener, routes, options, (security, &meters), health, shutdown).await)
 }
 
 async fn serve_on<L>(
     listener: L,
     routes: Routes,
     options: ServerOptions,
+    (security, meters): (Security, &Meters),
     health: Health,
     shutdown: Shutdown,
-    meters: &Meters,
 ) -> DrainReport
 where
     L: Listen,
@@ -97,7 +117,7 @@ where
     let connections = TaskTracker::new();
     let cut = Arc::new(AtomicUsize::new(0));
     let slots = Arc::new(Semaphore::new(options.max_connections));
-    let stack = layer::stack(routes, &options, &phases, meters);
+    let stack = layer::stack(routes, &options, security.guard, &phases, meters);
     meters.connections().limited(options.max_connections);
     let options = Arc::new(options);
     let number = AtomicU64::new(0);
@@ -105,10 +125,20 @@ where
         let number = number.fetch_add(1, Ordering::Relaxed);
         let age = options.max_connection_age.map(|age| jittered(age, options.connection_age_seed, number));
         let (stack, options, phases, cut) = (stack.clone(), options.clone(), phases.follower(), cut.clone());
-        let open = meters.connections().accepted();
+        let (tls, open) = (security.tls.clone(), meters.connections().accepted());
         connections.spawn(async move {
             let (_slot, _open) = (slot, open);
-            if drive(io, Peer { address }, stack, &options, &phases, age).await == Ended::Cut {
+            let peer = Peer { address };
+            let ended = match tls {
+                None => drive(io, (peer, None), stack, &options, &phases, age).await,
+                Some(tls) => match tls.greet(io, peer, options.tls_handshake_timeout, &phases).await {
+                    Some((io, presented)) => {
+                        drive(io, (peer, presented), stack, &options, &phases, age).await
+                    }
+                    None => Ended::Unborn,
+                },
+            };
+            if ended == Ended::Cut {
                 cut.fetch_add(1, Ordering::Relaxed);
             }
         });

@@ -25,6 +25,9 @@ pub struct ServerOptions {
     /// How long a new connection may take until its HTTP/2 preface (24 bytes) has arrived in full. A connection that
     /// stays silent, or trickles, is closed then. Range > 0, default 10 s.
     pub first_byte_timeout: Duration,
+    /// How long the TLS handshake of a new connection may take, before the time for its first byte begins. Range > 0,
+    /// default 10 s.
+    pub tls_handshake_timeout: Duration,
     /// Calls in flight on one connection; a client holds back what is over it. Range ≥ 1, default 2,048.
     pub max_concurrent_streams: u32,
     /// Size of a call's header list as HTTP/2 counts it, in bytes. Range ≥ 1, default 16 KiB.
@@ -70,6 +73,7 @@ impl Default for ServerOptions {
         Self {
             max_connections: 10_000,
             first_byte_timeout: Duration::from_secs(10),
+            tls_handshake_timeout: Duration::from_secs(10),
             max_concurrent_streams: 2_048,
             max_header_list_bytes: 16 * 1024,
             max_pending_accept_reset_streams: 128,
@@ -112,6 +116,7 @@ impl ServerOptions {
         let rules = [
             (connections_ok, "max_connections", POSITIVE),
             (!self.first_byte_timeout.is_zero(), "first_byte_timeout", POSITIVE),
+            (!self.tls_handshake_timeout.is_zero(), "tls_handshake_timeout", POSITIVE),
             (self.max_concurrent_streams > 0, "max_concurrent_streams", POSITIVE),
             (self.max_header_list_bytes > 0, "max_header_list_bytes", POSITIVE),
             (!self.keepalive_interval.is_zero(), "keepalive_interval", POSITIVE),

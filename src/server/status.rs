@@ -8,10 +8,14 @@ use http::{HeaderMap, Response};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
+use super::auth::Denied;
 use crate::pb::{ERROR_DOMAIN, ErrorReason};
 
 /// How soon a call refused by a draining process may be tried again: the next process is already there or soon will be.
 const RETRY_AFTER_DRAIN: Duration = Duration::from_millis(500);
+
+/// How soon to call again where it could not be found out who may.
+const RETRY_CALLERS: Duration = Duration::from_secs(1);
 
 /// How soon a large message may be sent again after many arrived at once.
 const RETRY_AFTER_INTAKE: Duration = Duration::from_millis(500);
@@ -101,6 +105,48 @@ pub(super) fn too_much_at_once() -> Status {
         &[],
         details,
     )
+}
+
+/// Nobody that is known makes the call; `why` says what is missing or wrong.
+pub(super) fn unauthenticated(method: &'static str, why: &'static str) -> Status {
+    let metadata = [("method", method.to_owned())];
+    with_reason(Code::Unauthenticated, why, ErrorReason::Unauthenticated, &metadata, ErrorDetails::new())
+}
+
+impl From<Denied> for Status {
+    /// The caller is known, and may not do this.
+    fn from(denied: Denied) -> Self {
+        let Denied { method, roles, why, name } = denied;
+        let role = roles.to_string();
+        let has = if role.is_empty() { "none".to_owned() } else { role.clone() };
+        let metadata = [("method", method.to_owned()), ("role", role)];
+        let message = format!("{name} (role: {has}) {why}");
+        with_reason(
+            Code::PermissionDenied,
+            message,
+            ErrorReason::PermissionDenied,
+            &metadata,
+            ErrorDetails::new(),
+        )
+    }
+}
+
+/// The database has not told for a while who may call: nobody is let in by what it told before.
+pub(super) fn callers_unknown() -> Status {
+    let details = ErrorDetails::with_retry_info(Some(RETRY_CALLERS));
+    with_reason(
+        Code::Unavailable,
+        "the database does not answer, so it is not known who may call; nothing was done: retry with the same keys",
+        ErrorReason::StoreUnavailable,
+        &[],
+        details,
+    )
+}
+
+/// There is no such method here, in the words that tonic has for it.
+pub(super) fn not_served(path: &str) -> Status {
+    let shown = path.floor_char_boundary(255);
+    Status::unimplemented(format!("{} is not served here", &path[..shown]))
 }
 
 /// A bug of ours. What went wrong is in the log, never in the answer.
@@ -193,6 +239,8 @@ mod tests {
             (server_limit_passed(Duration::from_secs(60)), "DEADLINE_EXCEEDED"),
             (malformed_timeout(), "INVALID_FIELD"),
             (message_too_large(Some(9), Some(8)), "MESSAGE_TOO_LARGE"),
+            (unauthenticated("/a.B/C", "no"), "UNAUTHENTICATED"),
+            (callers_unknown(), "STORE_UNAVAILABLE"),
             (internal(), "INTERNAL"),
             (shutting_down(), "SHUTTING_DOWN"),
         ];

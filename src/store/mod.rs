@@ -22,6 +22,7 @@ pub mod postgres;
 pub mod reconcile;
 pub mod rows;
 pub mod sqlite;
+pub mod tokens;
 
 use std::sync::Arc;
 
@@ -109,6 +110,11 @@ pub trait Store: Send + Sync + 'static {
 
     /// Runs of reconciliation; `None` of a store that keeps none.
     fn reconcile(&self) -> Option<Arc<dyn reconcile::ReconcileStore>> {
+        None
+    }
+
+    /// The tokens by which callers prove who they are; `None` of a store that keeps none.
+    fn tokens(&self) -> Option<Arc<dyn tokens::TokenStore>> {
         None
     }
 

@@ -6,8 +6,13 @@
 mod support;
 
 mod accounts;
+mod auth;
+mod auth_bound;
+mod auth_matrix;
+mod auth_tls;
 mod availability;
 mod billing;
+mod certificates;
 mod holds;
 mod idempotency;
 mod keys;

@@ -24,6 +24,8 @@ fn an_address_that_is_not_for_fal_is_refused_before_anything_is_sent() {
         ("https://169.254.169.254/v1", Refusal::Address),
         ("https://[fd00::1]/v1", Refusal::Address),
         ("https://[::ffff:10.0.0.1]/v1", Refusal::Address),
+        ("https://fal.example/v1", Refusal::Host),
+        ("https://localhost/v1", Refusal::Host),
         ("https://user:s3cret@api.fal.ai/v1", Refusal::Parts),
         ("api.fal.ai", Refusal::NotAUrl),
     ] {
@@ -37,8 +39,12 @@ fn an_address_that_is_not_for_fal_is_refused_before_anything_is_sent() {
 async fn a_name_that_resolves_to_the_loopback_is_refused_at_the_connection() {
     let fake = fake([]).await;
     let port = fake.base_url().rsplit_once(':').unwrap().1.to_owned();
-    let config =
-        Config { base_url: format!("https://localhost:{port}"), allow_loopback: false, ..config(&fake) };
+    let config = Config {
+        base_url: format!("https://localhost:{port}"),
+        allowed_hosts: vec!["localhost".to_owned()],
+        allow_loopback: false,
+        ..config(&fake)
+    };
     let found = client_with(config).account(&admin()).await;
     assert_eq!(found.unwrap_err(), Error::Refused(Refusal::Address));
     assert_eq!(fake.seen().len(), 0);

@@ -7,7 +7,7 @@ use scrip::store::postgres::migrate;
 use sqlx::Row;
 
 use super::pool::{account, execute, lease, naming, rows, transact, write};
-use super::support::postgres::{connect, shared};
+use super::support::postgres::{Cluster, connect, shared};
 use super::*;
 
 async fn refusal(url: &str, options: Options) -> String {
@@ -28,10 +28,15 @@ async fn a_fresh_database_is_migrated_once_and_then_left_alone() {
     let report = migrate(&url, &Options::default()).await.unwrap();
     assert_eq!(
         (report.applied, report.version),
-        (["0001_ledger", "0002_keypool", "0003_reconciliation", "0004_runs"].map(str::to_owned).to_vec(), 4)
+        (
+            ["0001_ledger", "0002_keypool", "0003_reconciliation", "0004_runs", "0005_tokens"]
+                .map(str::to_owned)
+                .to_vec(),
+            5
+        )
     );
     let report = migrate(&url, &Options::default()).await.unwrap();
-    assert_eq!((report.applied.len(), report.version), (0, 4));
+    assert_eq!((report.applied.len(), report.version), (0, 5));
 
     let store = open(&url, Options::default()).await.unwrap();
     let described = store.describe();
@@ -111,6 +116,45 @@ async fn what_keeps_it_from_opening_is_said_so_that_one_can_act() {
     let options = Options { connect_timeout: Duration::from_millis(200), ..migrating() };
     let error = open(&url, options).await.map(drop).unwrap_err();
     assert!(matches!(error, StoreError::Unavailable { .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_server_that_may_lose_what_it_acknowledged_is_refused_unless_that_is_waived() {
+    use scrip::store::postgres::Safety;
+    for (setting, remedy) in [
+        ("fsync", "fsync = on in postgresql.conf"),
+        ("full_page_writes", "full_page_writes = on in postgresql.conf"),
+        ("synchronous_commit", "ALTER ROLE … SET synchronous_commit = on"),
+    ] {
+        let Some(cluster) = Cluster::start_with(&[(setting, "off")]) else { return };
+        let url = cluster.fresh_database().await;
+        let words = refusal(&url, migrating()).await;
+        assert!(words.contains(&format!("has {setting} off")) && words.contains(remedy), "{words}");
+        assert!(words.contains("--allow-unsafe-database"), "{words}");
+        let mut connection = connect(&url).await;
+        let sql = "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'";
+        let tables: i64 = sqlx::query(sql).fetch_one(&mut connection).await.unwrap().get(0);
+        assert_eq!(tables, 0, "a refusal leaves it as it was");
+        open(&url, Options { safety: Safety::DurabilityWaived, ..migrating() }).await.unwrap();
+        open(&url, Options { safety: Safety::NotAsked, ..Options::default() }).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_session_that_takes_no_writes_is_refused_and_a_command_that_looks_is_not() {
+    use scrip::store::postgres::Safety;
+    let Some((url, _)) = fresh().await else { return };
+    let database = url.rsplit_once('/').unwrap().1.split('?').next().unwrap();
+    let sql = format!("ALTER DATABASE \"{database}\" SET default_transaction_read_only = on");
+    let sql = sqlx::AssertSqlSafe(sql);
+    sqlx::raw_sql(sql).execute(&mut connect(&url).await).await.unwrap();
+    for safety in [Safety::Demanded, Safety::DurabilityWaived] {
+        let words = refusal(&url, Options { safety, ..migrating() }).await;
+        assert!(words.contains("default_transaction_read_only = off"), "{words}");
+        assert!(!words.contains("--allow"), "it cannot be waived: {words}");
+    }
+    let looking = open(&url, Options { safety: Safety::NotAsked, ..Options::default() }).await.unwrap();
+    looking.reader().now().await.unwrap();
 }
 
 #[tokio::test]

@@ -14,10 +14,15 @@ async fn a_new_file_is_made_migrated_and_marked() {
     let report = migrate(&world.url(), &world.options()).await.unwrap();
     assert_eq!(
         (report.applied, report.version),
-        (["0001_ledger", "0002_keypool", "0003_reconciliation", "0004_runs"].map(str::to_owned).to_vec(), 4)
+        (
+            ["0001_ledger", "0002_keypool", "0003_reconciliation", "0004_runs", "0005_tokens"]
+                .map(str::to_owned)
+                .to_vec(),
+            5
+        )
     );
     let again = migrate(&world.url(), &world.options()).await.unwrap();
-    assert_eq!((again.applied, again.version), (vec![], 4));
+    assert_eq!((again.applied, again.version), (vec![], 5));
 
     let store = open(&world.url(), Options { migrate: false, ..world.options() }).await.unwrap();
     assert_eq!(store.describe(), format!("SQLite {}", world.path().display()));

@@ -12,6 +12,7 @@ pub mod model;
 pub mod peers;
 pub mod postgres;
 pub mod server;
+pub mod tokens;
 
 use std::future::Future;
 use std::io::Write;

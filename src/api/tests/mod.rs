@@ -4,6 +4,7 @@ mod store;
 
 use prost_types::Timestamp;
 use tonic::Code;
+use tonic::service::interceptor::InterceptedService;
 use tonic_types::StatusExt;
 
 use self::store::{Memory, NOW};
@@ -14,16 +15,31 @@ use crate::pb;
 use crate::pb::batch_charge_result::Result as ItemResult;
 use crate::pb::billing_service_client::BillingServiceClient;
 use crate::pb::task_service_client::TaskServiceClient;
+use crate::server::auth::{Identity, served_methods};
 
-type Billing = BillingServiceClient<Routes>;
-type Tasks = TaskServiceClient<Routes>;
+/// The routes as a caller reaches them whom the server has let in.
+type LetIn = InterceptedService<Routes, fn(Request<()>) -> Result<Request<()>, Status>>;
+type Billing = BillingServiceClient<LetIn>;
+type Tasks = TaskServiceClient<LetIn>;
 
 fn service() -> (Billing, Tasks) {
     let limits = Limits { max_batch_items: 3, ..Limits::default() };
     let options = EngineOptions { limits, ..EngineOptions::default() };
     let engine = Engine::start(&Memory::default(), System::ids(), options);
     let routes = routes(engine.handle(), None, Options::default());
-    (BillingServiceClient::new(routes.clone()), TaskServiceClient::new(routes))
+    (
+        BillingServiceClient::new(InterceptedService::new(routes.clone(), let_in)),
+        TaskServiceClient::new(InterceptedService::new(routes, let_in)),
+    )
+}
+
+fn let_in(mut request: Request<()>) -> Result<Request<()>, Status> {
+    request.extensions_mut().insert(anonymous());
+    Ok(request)
+}
+
+fn anonymous() -> Caller {
+    Caller::new(Arc::new(Identity::anonymous()), "/scrip.v1.Tests/Any")
 }
 
 fn credit(user_id: i64, amount: i64) -> pb::CreditRequest {
@@ -188,18 +204,40 @@ async fn lists_are_paged_newest_first() {
 
 /// Sends bytes that no generated client would send.
 async fn send_raw(message: &[u8], options: Options) -> Status {
+    let engine = Engine::start(&Memory::default(), System::ids(), EngineOptions::default());
+    let routes = routes(engine.handle(), None, options);
+    post(routes, "/scrip.v1.BillingService/BatchCharge", message, Some(anonymous())).await
+}
+
+async fn post(routes: Routes, path: &str, message: &[u8], caller: Option<Caller>) -> Status {
     use tower::ServiceExt;
 
-    let engine = Engine::start(&Memory::default(), System::ids(), EngineOptions::default());
     let mut framed = vec![0];
     framed.extend(u32::try_from(message.len()).unwrap().to_be_bytes());
     framed.extend(message);
-    let request = http::Request::post("/scrip.v1.BillingService/BatchCharge")
+    let mut request = http::Request::post(path)
         .header("content-type", "application/grpc")
         .body(http_body_util::Full::new(bytes::Bytes::from(framed)))
         .unwrap();
-    let response = routes(engine.handle(), None, options).oneshot(request).await.unwrap();
+    if let Some(caller) = caller {
+        request.extensions_mut().insert(caller);
+    }
+    let response = routes.oneshot(request).await.unwrap();
     Status::from_header_map(response.headers()).expect("refused before any answer")
+}
+
+#[tokio::test]
+async fn no_method_is_served_to_a_call_that_came_past_the_door() {
+    let engine = Engine::start(&Memory::default(), System::ids(), EngineOptions::default());
+    let routes = routes(engine.handle(), None, Options::default());
+    let all = served_methods(&[pb::DESCRIPTOR_SET]).unwrap();
+    let own: Vec<_> = all.iter().filter(|path| path.starts_with("/scrip.v1.")).collect();
+    assert!(own.len() > 30, "{own:?}");
+    // Reconciliation has no handle here; its handlers begin as the others do.
+    for path in own.into_iter().filter(|path| !path.contains("Reconciliation")) {
+        let (code, reason, _) = refused::<()>(Err(post(routes.clone(), path, &[], None).await));
+        assert_eq!((code, reason.as_str()), (Code::Unauthenticated, "UNAUTHENTICATED"), "{path}");
+    }
 }
 
 #[tokio::test]

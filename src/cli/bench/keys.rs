@@ -3,9 +3,9 @@
 
 use std::time::Duration;
 
+use super::super::remote::Connection;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
-use tonic::transport::Channel;
 
 use super::load::{AFTER_ERROR, Load, Plan};
 use crate::cli::failure::Failure;
@@ -22,7 +22,7 @@ pub(super) struct Accounts(Vec<i64>);
 
 impl Accounts {
     /// Adds so many accounts, each a workspace of its own.
-    pub(super) async fn add(channel: &Channel, run: &str, count: u32) -> Result<Self, Failure> {
+    pub(super) async fn add(channel: &Connection, run: &str, count: u32) -> Result<Self, Failure> {
         let mut keys = KeyServiceClient::new(channel.clone());
         let mut ids = Vec::new();
         for number in 0..count {
@@ -40,7 +40,7 @@ impl Accounts {
     }
 
     /// Takes the accounts out again; answers the slots still in use and the leases given.
-    pub(super) async fn remove(self, channel: &Channel) -> Result<(i64, i64), Failure> {
+    pub(super) async fn remove(self, channel: &Connection) -> Result<(i64, i64), Failure> {
         let mut keys = KeyServiceClient::new(channel.clone());
         let (mut in_flight, mut given) = (0, 0);
         for account_id in self.0 {
@@ -56,7 +56,7 @@ impl Accounts {
 }
 
 /// Leases and releases from `in_flight` callers until the plan's time is up. `charged` counts the pairs.
-pub(super) async fn run(channels: &[Channel], plan: &Plan, in_flight: u32) -> Load {
+pub(super) async fn run(channels: &[Connection], plan: &Plan, in_flight: u32) -> Load {
     let mut callers = JoinSet::new();
     let began = Instant::now();
     for (caller, channel) in (0..in_flight).zip(channels.iter().cycle()) {
@@ -74,7 +74,7 @@ pub(super) async fn run(channels: &[Channel], plan: &Plan, in_flight: u32) -> Lo
     load
 }
 
-async fn call_until(channel: Channel, task: pb::ChargeRequest, lasts: Duration) -> Load {
+async fn call_until(channel: Connection, task: pb::ChargeRequest, lasts: Duration) -> Load {
     let mut load = Load::default();
     let mut keys = KeyServiceClient::new(channel.clone());
     if let Err(failed) = BillingServiceClient::new(channel).charge(task.clone()).await {
@@ -98,7 +98,7 @@ async fn call_until(channel: Channel, task: pb::ChargeRequest, lasts: Duration) 
     load
 }
 
-async fn pair(keys: &mut KeyServiceClient<Channel>, task: &pb::ChargeRequest) -> Result<(), String> {
+async fn pair(keys: &mut KeyServiceClient<Connection>, task: &pb::ChargeRequest) -> Result<(), String> {
     let select = pb::SelectKeyRequest {
         task_id: task.task_id.clone(),
         user_id: task.user_id,

@@ -15,12 +15,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
-use tonic::transport::Channel;
 
 use self::load::Plan;
 use super::failure::{FINDINGS, Failure};
 use super::output::Out;
-use super::remote::RemoteArgs;
+use super::remote::{Connection, RemoteArgs};
 use crate::clock::{Ids, System};
 use crate::pb::billing_service_client::BillingServiceClient;
 
@@ -74,12 +73,13 @@ pub(super) struct BenchArgs {
     accounts: Option<u32>,
 }
 
-type Client = BillingServiceClient<Channel>;
+type Client = BillingServiceClient<Connection>;
 
 pub(super) async fn run(args: BenchArgs, out: &mut Out) -> Result<ExitCode, Failure> {
     let channels = connect(&args).await?;
     let plan = Arc::new(plan(&args));
-    let client = |channel: &Channel| Client::new(channel.clone()).max_decoding_message_size(MAX_ANSWER_BYTES);
+    let client =
+        |channel: &Connection| Client::new(channel.clone()).max_decoding_message_size(MAX_ANSWER_BYTES);
     let clients: Vec<Client> = channels.iter().map(client).collect();
     out.line(format!("crediting {} users at {}", args.users, args.remote.address()))?;
     let before = sum::credit(&clients, &plan).await?;
@@ -103,7 +103,7 @@ pub(super) async fn run(args: BenchArgs, out: &mut Out) -> Result<ExitCode, Fail
 /// Keys in place of charges: what was leased must have come back.
 async fn lease(
     args: &BenchArgs,
-    channels: &[Channel],
+    channels: &[Connection],
     plan: &Plan,
     accounts: u32,
     out: &mut Out,
@@ -135,7 +135,7 @@ fn plan(args: &BenchArgs) -> Plan {
     }
 }
 
-async fn connect(args: &BenchArgs) -> Result<Vec<Channel>, Failure> {
+async fn connect(args: &BenchArgs) -> Result<Vec<Connection>, Failure> {
     let mut channels = Vec::new();
     for _ in 0..args.connections.min(args.in_flight) {
         channels.push(args.remote.connect().await?);

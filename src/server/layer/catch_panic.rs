@@ -94,8 +94,7 @@ where
             None => Err(Panicked),
         };
         let Ok(polled) = polled else {
-            let body = CatchPanicBody { inner: None, method: Uri::default() };
-            return Poll::Ready(Ok(status::only(&status::internal(), body)));
+            return Poll::Ready(Ok(status::only(&status::internal(), CatchPanicBody::default())));
         };
         let Ok(response) = ready!(polled);
         let method = std::mem::take(this.method);
@@ -109,6 +108,13 @@ pin_project! {
         #[pin]
         inner: Option<B>,
         method: Uri,
+    }
+}
+
+impl<B> Default for CatchPanicBody<B> {
+    /// Nothing to send.
+    fn default() -> Self {
+        Self { inner: None, method: Uri::default() }
     }
 }
 

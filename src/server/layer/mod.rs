@@ -2,9 +2,10 @@
 //!
 //! 1. [`access_log`]: a line, a measurement and a span a call, once its last byte is handed over or it was given up.
 //! 2. [`deadline`]: the client's `grpc-timeout` and the server's maximum; also ends open streams on a drain.
-//! 3. [`oversize`]: tonic's refusal of a message that is too large, in the code clients expect.
-//! 4. [`intake`]: what messages that have not arrived whole keep in memory, over all calls.
-//! 5. [`catch_panic`]: a panic in a handler becomes INTERNAL. Innermost, so that the others see an answer.
+//! 3. the guard ([`super::auth`]): who calls, and whether that caller may.
+//! 4. [`oversize`]: tonic's refusal of a message that is too large, in the code clients expect.
+//! 5. [`intake`]: what messages that have not arrived whole keep in memory, over all calls.
+//! 6. [`catch_panic`]: a panic in a handler becomes INTERNAL. Innermost, so that the others see an answer.
 //!
 //! The layers wrap future and body in place, without boxing: they are on the path of every charge.
 
@@ -27,18 +28,27 @@ use self::catch_panic::{CatchPanic, CatchPanicLayer};
 use self::deadline::{DeadlineLayer, Deadlines};
 use self::intake::{Intake, IntakeLayer};
 use self::oversize::{Oversize, OversizeLayer};
+use super::auth::Guard;
+use super::auth::layer::{GuardLayer, Guarded};
 use super::{ServerOptions, Shutdown};
 use crate::meter::Meters;
 use crate::pb;
 
 /// The routes with every layer around them.
-pub(super) type Stack = AccessLog<Deadlines<Oversize<Intake<CatchPanic<Routes>>>>>;
+pub(super) type Stack = AccessLog<Deadlines<Guarded<Oversize<Intake<CatchPanic<Routes>>>>>>;
 
 /// Wraps the routes. `shutdown` tells open streams to end.
-pub(super) fn stack(routes: Routes, options: &ServerOptions, shutdown: &Shutdown, meters: &Meters) -> Stack {
+pub(super) fn stack(
+    routes: Routes,
+    options: &ServerOptions,
+    guard: Guard,
+    shutdown: &Shutdown,
+    meters: &Meters,
+) -> Stack {
     ServiceBuilder::new()
         .layer(AccessLogLayer::new(meters.calls(methods())))
         .layer(DeadlineLayer::new(options.max_request_timeout, options.max_stream_duration, shutdown.clone()))
+        .layer(GuardLayer::new(guard))
         .layer(OversizeLayer)
         .layer(IntakeLayer::new(options.max_receiving_bytes))
         .layer(CatchPanicLayer)

@@ -3,7 +3,8 @@
 //! TLS follows the URL's `sslmode` (or `PGSSLMODE`), in sqlx's meaning: `verify-full` checks certificate and name,
 //! `verify-ca` the certificate, `require` encrypts without checking whom it speaks to, `prefer` takes TLS if offered,
 //! `disable` never. Where neither says anything: `prefer` on a unix socket or the loopback, `require` on any other
-//! host, so that a password and balances never cross a network in the clear because a parameter was forgotten.
+//! host, so that a password and balances never cross a network in the clear because a parameter was forgotten. `prefer`
+//! and `allow` on any other host are refused: whoever sits between can answer that there is no TLS.
 
 use std::net::IpAddr;
 use std::path::Path;
@@ -53,6 +54,14 @@ impl Target {
             names_sslmode(url) || std::env::var_os("PGSSLMODE").is_some_and(|mode| !mode.is_empty());
         let parsed = match parsed.get_ssl_mode() {
             PgSslMode::Prefer if !says_tls && !is_local(&parsed) => parsed.ssl_mode(PgSslMode::Require),
+            PgSslMode::Prefer | PgSslMode::Allow if !is_local(&parsed) => {
+                return Err(StoreError::Refused(format!(
+                    "sslmode prefer and allow fall back to no encryption, and {} is another machine: say \
+                     sslmode=verify-full in the database URL (or require, which does not check whom it speaks to); on a \
+                     network you trust say sslmode=disable",
+                    parsed.get_host()
+                )));
+            }
             _ => parsed,
         };
         Ok(Self {
@@ -162,7 +171,6 @@ fn names_sslmode(url: &str) -> bool {
     query.split('&').any(|pair| matches!(pair.split('=').next(), Some("sslmode" | "ssl-mode")))
 }
 
-/// Whether what is sent stays on this machine.
 /// What may follow the `?` of a database URL.
 const PARAMETERS: [&str; 17] = [
     "sslmode",
@@ -201,6 +209,7 @@ fn check_parameters(url: &str) -> Result<(), StoreError> {
     }
 }
 
+/// Whether what is sent stays on this machine.
 fn is_local(options: &PgConnectOptions) -> bool {
     let host = options.get_host().trim_start_matches('[').trim_end_matches(']');
     options.get_socket().is_some()
@@ -235,14 +244,26 @@ mod tests {
     fn a_password_never_crosses_a_network_in_the_clear_by_omission() {
         assert!(matches!(mode("postgres://u:p@db.example:5432/scrip"), PgSslMode::Require));
         assert!(matches!(mode("postgres://u:p@10.0.0.5/scrip?application_name=x"), PgSslMode::Require));
-        for said in ["disable", "prefer"] {
-            let url = format!("postgres://u:p@db.example/scrip?sslmode={said}");
-            assert!(!matches!(mode(&url), PgSslMode::Require), "{said}");
-        }
+        let said = "postgres://u:p@db.example/scrip?sslmode=disable";
+        assert!(matches!(mode(said), PgSslMode::Disable));
         for local in ["localhost", "127.0.0.1", "[::1]", "%2Fvar%2Frun%2Fpostgresql"] {
             assert!(matches!(mode(&format!("postgres://u@{local}/scrip")), PgSslMode::Prefer), "{local}");
         }
         assert!(matches!(mode("postgres:///scrip?host=/var/run/postgresql"), PgSslMode::Prefer));
+    }
+
+    #[test]
+    fn what_may_fall_back_to_no_encryption_is_for_this_machine_alone() {
+        for said in ["prefer", "allow"] {
+            let url = format!("postgres://u:p@db.example/scrip?sslmode={said}");
+            let Err(refused) = Target::new(&url, &Options::default()) else { panic!("{said} is refused") };
+            let words = refused.to_string();
+            assert!(words.contains("db.example") && words.contains("sslmode=verify-full"), "{words}");
+            assert!(
+                Target::new(&url.replace("db.example", "127.0.0.1"), &Options::default()).is_ok(),
+                "{said}"
+            );
+        }
     }
 
     #[test]

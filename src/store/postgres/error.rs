@@ -14,7 +14,7 @@ use sqlx::postgres::{PgDatabaseError, PgSeverity};
 use super::super::{Failure, StoreError, Transacted};
 
 /// Unique violations that mean "another replica was first: read and decide again".
-const CONTESTED: [&str; 14] = [
+const CONTESTED: [&str; 15] = [
     "ts_fal_tasks_task_id",
     "ts_users_pkey",
     "scrip_requests_pkey",
@@ -29,6 +29,7 @@ const CONTESTED: [&str; 14] = [
     "scrip_reconciliation_fetches_pkey",
     "scrip_billing_events_pkey",
     "scrip_leader_leases_pkey",
+    "scrip_tokens_slot",
 ];
 
 /// Why a statement gave no answer, or not the one it should.
@@ -134,7 +135,7 @@ pub(super) fn store_error(what: &'static str, error: sqlx::Error) -> StoreError 
         "42501" => Refused(format!(
             "the database role may not do what this takes ({what}): grant it USAGE on the schema, SELECT and INSERT \
              on scrip's tables, UPDATE on ts_users, ts_fal_tasks, ts_fal_account, scrip_workspaces, \
-             scrip_account_keys and scrip_leases, DELETE on scrip_commits, USAGE on the sequence of \
+             scrip_account_keys, scrip_leases and (to revoke) scrip_tokens, DELETE on scrip_commits, USAGE on the sequence of \
              ts_fal_account.id"
         )),
         _ if fatal => Unavailable { what, source },

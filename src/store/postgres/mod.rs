@@ -6,6 +6,7 @@
 //! |---|---|---|
 //! | connect | `connect` | no such database, login refused, no TLS where it is due |
 //! | who is there | `schema` | a server that is too old |
+//! | what it promises | `safety` | one that does not keep what it acknowledges, or takes no writes |
 //! | what is there | `schema` | foreign `ts_` tables; a schema that needs a newer scrip |
 //! | migrate | `migrate` | a schema that is behind, if migrating was not asked for |
 //!
@@ -22,8 +23,10 @@ mod keys_write;
 mod migrate;
 mod reader;
 mod reconcile;
+mod safety;
 mod schema;
 mod time;
+mod tokens;
 mod write;
 mod writer;
 
@@ -33,15 +36,18 @@ use std::time::Duration;
 use sqlx::Connection;
 
 use super::reconcile::ReconcileStore;
+use super::tokens::TokenStore;
 use super::{Reader, Store, StoreError, Writer};
 use connect::Target;
 use reader::PostgresReader;
 use reconcile::PostgresReconcile;
+use tokens::PostgresTokens;
 use writer::PostgresWriter;
 
 use crate::meter::{Meters, Statements};
 
 pub use migrate::migrate;
+pub use safety::Safety;
 
 /// How the store connects.
 #[derive(Clone, Debug)]
@@ -58,6 +64,8 @@ pub struct Options {
     pub migrate: bool,
     /// What it tells of itself, and to whom.
     pub meters: Meters,
+    /// What the server must promise.
+    pub safety: Safety,
 }
 
 impl Default for Options {
@@ -69,6 +77,7 @@ impl Default for Options {
             readers: 8,
             migrate: false,
             meters: Meters::off(),
+            safety: Safety::default(),
         }
     }
 }
@@ -90,6 +99,8 @@ pub async fn open(url: &str, options: Options) -> Result<Arc<dyn Store>, StoreEr
     let target = Target::new(url, &options)?;
     let mut connection = target.connect_to_check().await?;
     let server = schema::server(&mut connection, target.limit).await?;
+    let asked = (options.safety, &*target.place(&server.database));
+    safety::check(&mut connection, target.limit, asked).await?;
     if options.migrate {
         migrate::run(&mut connection, target.limit).await?;
     } else if !schema::applied(&mut connection, target.limit).await?.is_complete() {
@@ -118,6 +129,10 @@ impl Store for Postgres {
 
     fn reconcile(&self) -> Option<Arc<dyn ReconcileStore>> {
         Some(Arc::clone(&self.reconcile) as Arc<dyn ReconcileStore>)
+    }
+
+    fn tokens(&self) -> Option<Arc<dyn TokenStore>> {
+        Some(Arc::new(PostgresTokens { target: self.target.clone(), reader: Arc::clone(&self.reader) }))
     }
 
     fn describe(&self) -> String {

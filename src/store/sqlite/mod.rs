@@ -23,6 +23,7 @@ mod reconcile;
 mod rows;
 mod sql;
 mod time;
+mod tokens;
 mod writer;
 
 use std::path::PathBuf;
@@ -38,8 +39,10 @@ use self::connection::Config;
 use self::location::Location;
 use self::reader::PoolReader;
 use self::reconcile::SqliteReconcile;
+use self::tokens::SqliteTokens;
 use self::writer::{Session, SharedWriter};
 use super::reconcile::ReconcileStore;
+use super::tokens::TokenStore;
 use super::{MigrationReport, Reader, Store, StoreError, Writer};
 use crate::clock::Clock;
 use crate::meter::{Meters, Pool};
@@ -168,6 +171,11 @@ impl Store for Sqlite {
     fn reconcile(&self) -> Option<Arc<dyn ReconcileStore>> {
         let (session, reader) = (Arc::clone(&self.session), Arc::clone(&self.reader));
         Some(Arc::new(SqliteReconcile { session, reader }))
+    }
+
+    fn tokens(&self) -> Option<Arc<dyn TokenStore>> {
+        let (session, reader) = (Arc::clone(&self.session), Arc::clone(&self.reader));
+        Some(Arc::new(SqliteTokens { session, reader }))
     }
 
     fn describe(&self) -> String {

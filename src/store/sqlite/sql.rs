@@ -51,6 +51,15 @@ pub(super) const AUDIT_TASKS: &str = include_str!("sql/audit_tasks.sql");
 pub(super) const AUDIT_REQUESTS: &str = include_str!("sql/audit_requests.sql");
 pub(super) const AUDIT_LEASES: &str = include_str!("sql/audit_leases.sql");
 
+pub(super) const TOKENS_LIVE: &str = include_str!("sql/tokens_live.sql");
+pub(super) const TOKENS_ANY: &str = include_str!("sql/tokens_any.sql");
+pub(super) const TOKENS_LIST: &str = include_str!("sql/tokens_list.sql");
+pub(super) const TOKENS_END: &str = include_str!("sql/tokens_end.sql");
+pub(super) const TOKENS_PLACES: &str = include_str!("sql/tokens_places.sql");
+pub(super) const TOKENS_INSERT: &str = include_str!("sql/tokens_insert.sql");
+pub(super) const TOKENS_REVOKE: &str = include_str!("sql/tokens_revoke.sql");
+pub(super) const TOKENS_LOG: &str = include_str!("sql/tokens_log.sql");
+
 pub(super) const TABLES: &str = include_str!("sql/tables.sql");
 pub(super) const SCHEMA_VERSIONS: &str = include_str!("sql/schema_versions.sql");
 

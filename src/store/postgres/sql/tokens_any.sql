@@ -1,0 +1,2 @@
+-- Whether there ever was a token.
+SELECT EXISTS (SELECT 1 FROM scrip_tokens AS t) AS any
