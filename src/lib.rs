@@ -16,6 +16,7 @@
 //! - [`fal`]: the typed client of fal's platform API, and a fake fal
 //! - [`vault`]: the fal keys of accounts, sealed at rest
 //! - [`clock`]: time and randomness, handed in
+//! - [`mutants`]: planted bugs, which no normal build has
 
 pub mod api;
 pub mod audit;
@@ -26,6 +27,7 @@ pub mod engine;
 pub mod fal;
 pub mod keypool;
 pub mod ledger;
+pub mod mutants;
 pub mod pb;
 pub mod reconcile;
 pub mod report;
