@@ -1,6 +1,6 @@
 //! What the bugs in the engine do to the rows that a batch is decided on, and to what is answered.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Mutex;
 
 use super::{Mutant, on};
@@ -34,6 +34,9 @@ pub(crate) fn spoil<'a>(mut snapshot: Snapshot, commands: impl Iterator<Item = &
                 continue;
             };
             let Some(held) = user.held.checked_add(task.authorized) else { continue };
+            if held.points > user.balance.points || held.cash > user.balance.cash {
+                continue;
+            }
             user.held = held;
             task.held = task.authorized;
             task.hold_state = Some(HoldState::Open);
@@ -57,9 +60,10 @@ pub(crate) fn swap_neighbours<T>(answers: &mut [T], is_one: impl Fn(&T) -> bool)
     }
 }
 
-/// What the read before this one found of the user.
+/// What the read before this one found of the user, by the same reads: several stores may be served in one process.
 pub(crate) fn old_balance(user: User) -> User {
-    static BEFORE: Mutex<BTreeMap<UserId, User>> = Mutex::new(BTreeMap::new());
+    static BEFORE: Mutex<Option<HashMap<(Option<tokio::task::Id>, UserId), User>>> = Mutex::new(None);
     let mut before = BEFORE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    before.insert(user.user_id, user).unwrap_or(user)
+    let reads = (tokio::task::try_id(), user.user_id);
+    before.get_or_insert_default().insert(reads, user).unwrap_or(user)
 }
