@@ -144,9 +144,12 @@ catch() { # name, the simulation's program, the server with the bugs
         row FAILED "$name" "the simulation found nothing in ${SECONDS} s, and there is no torture"
         return
     fi
+    # It starts its servers without the caller's own SCRIP_ variables: this one has it from here.
+    printf '#!/bin/sh\nSCRIP_MUTANT=%s exec "%s" "$@"\n' "$name" "$server" >"$logs/scrip-$name"
+    chmod +x "$logs/scrip-$name"
     # 1 is what it ends with where it found something; 2 says that it does not know.
-    SCRIP_MUTANT=$name scripts/torture.sh --minutes "${minutes:-10}" --seed "$seed" --store postgres --replicas 3 \
-        --scrip "$server" >>"$log" 2>&1 || ended=$?
+    scripts/torture.sh --minutes "${minutes:-10}" --seed "$seed" --store postgres --replicas 3 \
+        --scrip "$logs/scrip-$name" >>"$log" 2>&1 || ended=$?
     case $ended in
     0) row FAILED "$name" "neither the simulation nor ${minutes:-10} minutes of torture noticed" ;;
     1) row passed "$name" "the torture, ${SECONDS} s: $(grep -i -m 1 'violation' "$log" | cut -c 1-100)" ;;
