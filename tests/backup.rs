@@ -173,7 +173,7 @@ async fn a_base_backup_of_postgres_made_under_load_has_all_that_was_acknowledged
     let Some((cluster, mut scrip)) = on_postgres(&["pg_basebackup"]).await else { return };
     let mut load = Load::start(&mut scrip).await;
     let acknowledged = load.acknowledged(BEFORE).await;
-    let copy = cluster.from_base_backup().await;
+    let copy = cluster.base_backup().await;
     load.stop().await;
     check(&copy.url("scrip"), &acknowledged).await;
 }

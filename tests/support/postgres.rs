@@ -89,7 +89,7 @@ impl Cluster {
     }
 
     /// A cluster of its own, made by `pg_basebackup` of this one, which runs on: started as after a crash.
-    pub async fn from_base_backup(&self) -> Cluster {
+    pub async fn base_backup(&self) -> Cluster {
         let of = Arc::clone(self.local.as_ref().expect("started here"));
         let copied = tokio::task::spawn_blocking(move || Local::start_copy(&of));
         let local = copied.await.expect("pg_basebackup");
