@@ -149,7 +149,7 @@ catch() { # name, the simulation's program, the server with the bugs
 
 # The torture with one bug planted: of a minute, then of more, ten in all.
 torture_with() { # name, the server with the bugs
-    local name=$1 server=$2 log=$logs/mutant-$1.log ended=0 once
+    local name=$1 server=$2 log=$logs/mutant-$1.log ended=0 once found
     if [ ! -x scripts/torture.sh ]; then
         row SKIPPED "$name, in PostgreSQL" "there is no scripts/torture.sh yet"
         return
@@ -160,11 +160,12 @@ torture_with() { # name, the server with the bugs
     SECONDS=0
     for once in ${minutes:-1 3 6}; do
         ended=0
-        scripts/torture.sh --minutes "$once" --seed "$seed" --store postgres --replicas 3 \
+        scripts/torture.sh --debug --minutes "$once" --seed "$seed" --store postgres --replicas 3 \
             --scrip "$logs/scrip-$name" >>"$log" 2>&1 || ended=$?
         # 1 is what it ends with where it found something; 2 says that it does not know.
         if [ "$ended" = 1 ]; then
-            row passed "$name, in PostgreSQL" "the torture, ${SECONDS} s: $(grep -i -m 1 violation "$log" | cut -c 1-100)"
+            found=$(sed -n 's/^  - `\(.*\)`$/\1/p' "$log" | head -n 1 | cut -c 1-100)
+            row passed "$name, in PostgreSQL" "the torture, ${SECONDS} s: $found"
             return
         fi
     done

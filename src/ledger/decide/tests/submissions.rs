@@ -9,7 +9,7 @@ use crate::ledger::command::{
     Authorize, Capture, Charge, Command, CompleteTask, Credit, FailTask, SelectKey, StartTask, Void,
 };
 use crate::ledger::{
-    Batch, Change, EntryRange, Funding, KeySelection, Limits, Purse, SourceType, Submission, Work,
+    Batch, Change, EntryRange, Funding, KeySelection, Limits, Purse, SourceType, Submission, Task, Work,
 };
 
 /// The fields that are named as wrong.
@@ -163,4 +163,16 @@ fn a_repeated_charge_names_as_many_entries_as_it_moved_purses() {
         let earlier = bench.replay(command).earlier_entries;
         assert_eq!(earlier, Some(EntryRange { first_seq, count }), "{funding:?}");
     }
+}
+
+#[test]
+fn a_task_costs_what_was_billed_and_before_that_what_was_reported() {
+    let mut bench = Bench::with(5, 0);
+    bench.ok(charge("job", 5));
+    let done = bench.ok(CompleteTask { cost_nano_usd: Some(7), ..complete("job") });
+    let reported = Task::clone(done.task.as_ref().expect("its task"));
+    assert_eq!(reported.cost_nano_usd(), Some(7));
+    let billed = Task { billed_cost_nano_usd: Some(9), ..reported.clone() };
+    assert_eq!(billed.cost_nano_usd(), Some(9));
+    assert_eq!(Task { reported_cost_nano_usd: None, ..reported }.cost_nano_usd(), None);
 }
