@@ -11,7 +11,7 @@ usage: scripts/proof.sh [OPTION…] [PROOF…]
 
 Proofs; without a name, all of them, one after the other:
   mutants      plants each bug of src/mutants.rs in turn, and shows what catches it and after how long
-  power-loss   cuts the power under SQLite at every sync: 1,800 images, all sound, nothing acknowledged lost
+  power-loss   cuts the power under SQLite at every sync: 3,600 images, all sound, nothing acknowledged lost
   backup       backs both databases up under load, restores, and verifies
   mutation     mutates src/ledger, src/keypool and src/audit with cargo-mutants; lists what no test notices
   torture      the real server and databases under faults: PostgreSQL with 3 replicas, then SQLite
@@ -301,7 +301,7 @@ for proof in "${proofs[@]}"; do
     case $proof in
     mutants) mutants ;;
     power-loss)
-        POWER_LOSS_IMAGES=1800 POWER_LOSS_SEED=$seed cargo_proof power-loss \
+        POWER_LOSS_IMAGES=3600 POWER_LOSS_SEED=$seed cargo_proof power-loss \
             "every image sound, and nothing acknowledged lost" --test power_loss
         ;;
     backup) cargo_proof backup "what was restored verifies and has what was acknowledged" --test backup ;;

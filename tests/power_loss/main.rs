@@ -8,7 +8,7 @@
 //!
 //! ```text
 //! cargo test --test power_loss                                            # 100 images
-//! POWER_LOSS_IMAGES=1800 POWER_LOSS_SEED=7 cargo test --test power_loss   # more of them; those of another run
+//! POWER_LOSS_IMAGES=3600 POWER_LOSS_SEED=7 cargo test --test power_loss   # more of them; those of another run
 //! ```
 //!
 //! That the check can fail is shown by a disk that lies: its syncs answer and do nothing.
@@ -49,7 +49,7 @@ const NAME: &str = "whatever_the_disk_holds_when_the_power_fails_is_sound_and_ha
 const IMAGES: usize = 100;
 const STEPS: usize = 25;
 /// Images that one run of the load is good for: more than it has bounds of syncs.
-const IMAGES_A_RUN: usize = 600;
+const IMAGES_A_RUN: usize = 1_200;
 /// Which images are given to the program itself as well.
 const EACH: usize = 50;
 
