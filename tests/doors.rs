@@ -196,6 +196,11 @@ const RULES: &[Rule] = &[
         forbids: |mention| mention.enters(&["engine"]),
     },
     Rule {
+        name: "bugs are planted in engine and store alone",
+        rooms: Rooms::Except(&["engine", "store", "mutants"]),
+        forbids: |mention| mention.enters(&["mutants"]),
+    },
+    Rule {
         name: "reqwest stays in fal",
         rooms: Rooms::Except(&["fal"]),
         forbids: |mention| mention.names(&["reqwest"]),
@@ -491,6 +496,11 @@ fn each_rule_reports_a_source_that_breaks_it() {
         ("store does not know the engine", "store/mod.rs", "use crate::engine::Handle;"),
         ("store does not know the engine", "store/mod.rs", "use super::engine::Handle;"),
         ("store does not know the engine", "store/sqlite/write.rs", "super::super::super::engine::run()"),
+        (
+            "bugs are planted in engine",
+            "ledger/decide/refund.rs",
+            "if crate::mutants::on(Mutant::RefundCap) {}",
+        ),
         ("reqwest stays in fal", "reconcile/fetch.rs", "reqwest::Client::new()"),
         ("generated code", "engine/mod.rs", "use crate::pb::v1::Charge;"),
         ("generated code", "report/json.rs", "fn f(x: pb::v1::Finding) {}"),
