@@ -2,15 +2,17 @@
 
 use proptest::prelude::*;
 
+use super::commands::{AsCommand, USER, charge, credit, one, refund};
 use super::generate::{START, rounds};
+use super::ledger::command::Command;
 use super::ledger::hash::ChainFields;
 use super::ledger::verify::{Disagreement, UserCheck};
 use super::ledger::{
-    Entry, EntryRange, Field, Fingerprint, Frozen, Hash, HoldState, Method, Money, RequestRecord, Task,
-    TaskStatus, User, UserId,
+    Entry, EntryRange, Field, Fingerprint, Frozen, Hash, HoldState, Method, Money, Purse, RequestRecord,
+    Task, TaskStatus, User, UserId,
 };
-use super::step;
 use super::world::World;
+use super::{step, step_one};
 
 /// One user's rows, free to be changed: the tables would not let them be.
 #[derive(Clone, Debug, PartialEq)]
@@ -185,4 +187,29 @@ proptest! {
             prop_assert_eq!(found.is_empty(), changed == stored, "way {}: {:#?}", what, found);
         }
     }
+}
+
+/// One batch a command, each under a request id of its own; verify finds nothing in what they leave.
+fn is_found_whole(commands: impl IntoIterator<Item = Command>) {
+    let (mut world, mut now) = (World::default(), START);
+    for (number, command) in commands.into_iter().enumerate() {
+        now = now.plus(1);
+        let (outcome, _) = step_one(&mut world, now, &one(&format!("request-{number}"), command))
+            .expect("it keeps the rules");
+        outcome.expect("done");
+    }
+    let found = check(&rows_of(&world, USER));
+    assert!(found.is_empty(), "{found:#?}");
+}
+
+#[test]
+fn verify_tells_the_newest_refund_from_those_before_it() {
+    let fund = || [credit(Purse::Points, 5).command(), credit(Purse::Cash, 5).command()];
+    let charged = || fund().into_iter().chain([charge("job", 10).command()]);
+    // One refund to both purses; two in a row, to one purse each and to both; two with something between them.
+    is_found_whole(charged().chain([refund("job", 7).command()]));
+    is_found_whole(charged().chain([refund("job", 2).command(), refund("job", 1).command()]));
+    is_found_whole(charged().chain([refund("job", 2).command(), refund("job", 8).command()]));
+    let between = [refund("job", 2).command(), credit(Purse::Cash, 1).command(), refund("job", 2).command()];
+    is_found_whole(charged().chain(between));
 }
