@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::commands::{AsCommand, USER, charge, credit, one, refund};
+use super::commands::{AsCommand, USER, charge, credit, fail, one, refund};
 use super::generate::{START, rounds};
 use super::ledger::command::Command;
 use super::ledger::hash::ChainFields;
@@ -189,17 +189,20 @@ proptest! {
     }
 }
 
-/// One batch a command, each under a request id of its own; verify finds nothing in what they leave.
-fn is_found_whole(commands: impl IntoIterator<Item = Command>) {
+/// What is left of one batch a command, each under a request id of its own.
+fn rows_after(commands: impl IntoIterator<Item = Command>) -> Rows {
     let (mut world, mut now) = (World::default(), START);
     for (number, command) in commands.into_iter().enumerate() {
         now = now.plus(1);
-        let (outcome, _) = step_one(&mut world, now, &one(&format!("request-{number}"), command))
-            .expect("it keeps the rules");
+        let work = one(&format!("request-{number}"), command);
+        let (outcome, _) = step_one(&mut world, now, &work).expect("it keeps the rules");
         outcome.expect("done");
     }
-    let found = check(&rows_of(&world, USER));
-    assert!(found.is_empty(), "{found:#?}");
+    rows_of(&world, USER)
+}
+
+fn is_found_whole(commands: impl IntoIterator<Item = Command>) {
+    assert_eq!(check(&rows_after(commands)), []);
 }
 
 #[test]
@@ -212,4 +215,23 @@ fn verify_tells_the_newest_refund_from_those_before_it() {
     is_found_whole(charged().chain([refund("job", 2).command(), refund("job", 8).command()]));
     let between = [refund("job", 2).command(), credit(Purse::Cash, 1).command(), refund("job", 2).command()];
     is_found_whole(charged().chain(between));
+}
+
+#[test]
+fn verify_finds_a_task_or_a_request_that_names_entries_of_others() {
+    let rows =
+        rows_after([credit(Purse::Points, 20).command(), charge("job", 10).command(), fail("job").command()]);
+    assert_eq!(check(&rows), []);
+    // The credit's entry, the charge's, the refund's and another, none at all, and one that is not there.
+    for (first_seq, count) in [(1, 1), (2, 1), (2, 2), (3, 2), (3, 0), (4, 1)] {
+        let range = EntryRange { first_seq, count };
+        let mut changed = rows.clone();
+        changed.tasks[0].settle_entries = Some(range);
+        assert!(!check(&changed).is_empty(), "the task says that failing it wrote {range:?}");
+        let mut changed = rows.clone();
+        let failing = changed.requests.iter_mut().find(|record| record.method == Method::FailTask);
+        let Frozen::Done { entries, .. } = &mut failing.expect("its record").frozen else { panic!("done") };
+        *entries = Some(range);
+        assert!(!check(&changed).is_empty(), "the request says that it wrote {range:?}");
+    }
 }
