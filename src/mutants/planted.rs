@@ -62,7 +62,8 @@ pub(crate) fn swap_neighbours<T>(answers: &mut [T], is_one: impl Fn(&T) -> bool)
 
 /// What the read before this one found of the user, by the same reads: several stores may be served in one process.
 pub(crate) fn old_balance(user: User) -> User {
-    static BEFORE: Mutex<Option<HashMap<(Option<tokio::task::Id>, UserId), User>>> = Mutex::new(None);
+    type Found = HashMap<(Option<tokio::task::Id>, UserId), User>;
+    static BEFORE: Mutex<Option<Found>> = Mutex::new(None);
     let mut before = BEFORE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     let reads = (tokio::task::try_id(), user.user_id);
     before.get_or_insert_default().insert(reads, user).unwrap_or(user)

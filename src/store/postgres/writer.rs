@@ -159,7 +159,7 @@ async fn transact(
     let written = write(&mut transaction, limit, id, &plan).await;
     let written = if mutants::on(Mutant::SwallowedError) { Ok(()) } else { written };
     #[cfg(feature = "mutants")]
-    if mutants::on(Mutant::CancelledTransaction) && batch_id.as_u128() % 32 == 0 {
+    if mutants::on(Mutant::CancelledTransaction) && batch_id.as_u128().is_multiple_of(32) {
         std::mem::forget(transaction);
         return Err(Transacted::NotCommitted(Trouble::Silent(limit).failure("a batch that is given up")));
     }
