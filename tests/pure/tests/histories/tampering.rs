@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::commands::{AsCommand, USER, charge, credit, fail, one, refund};
 use super::generate::{START, rounds};
 use super::ledger::command::Command;
-use super::ledger::hash::ChainFields;
+use super::ledger::hash::{ChainFields, PointsFields};
 use super::ledger::verify::{Disagreement, UserCheck};
 use super::ledger::{
     Entry, EntryRange, Field, Fingerprint, Frozen, Hash, HoldState, Method, Money, Purse, RequestRecord,
@@ -234,4 +234,55 @@ fn verify_finds_a_task_or_a_request_that_names_entries_of_others() {
         *entries = Some(range);
         assert!(!check(&changed).is_empty(), "the request says that it wrote {range:?}");
     }
+}
+
+/// What is found wrong with a credit's row that was changed, chain and all: no hash can tell.
+fn found_of(purse: Purse, change: impl FnOnce(&mut ChainFields<'_>)) -> Vec<&'static str> {
+    let rows = rows_after([credit(purse, 20).command()]);
+    let mut fields = ChainFields::of(&rows.entries[0]);
+    change(&mut fields);
+    let hash = fields.chain(&Hash::ZERO);
+    let mut check = UserCheck::new(USER);
+    check.entry(&fields, &hash);
+    rows.requests.iter().for_each(|request| check.request(request));
+    let found = check.finish(Some(&User { chain_hash: hash, ..rows.user }));
+    found.into_iter().map(|disagreement| disagreement.what).collect()
+}
+
+/// A change of the row's points twin.
+fn found_of_twin(change: impl FnOnce(&mut PointsFields<'_>)) -> Vec<&'static str> {
+    found_of(Purse::Points, |fields| change(fields.points.as_mut().expect("a points movement")))
+}
+
+#[test]
+fn verify_compares_each_column_of_a_row_with_its_twin_and_its_words() {
+    let nothing: [&str; 0] = [];
+    assert_eq!(found_of(Purse::Points, |_| {}), nothing);
+    assert_eq!(found_of(Purse::Cash, |_| {}), nothing);
+    assert_eq!(found_of(Purse::Points, |fields| fields.transaction_type += 1), ["transaction_type"]);
+    assert!(
+        found_of(Purse::Points, |fields| fields.operation = "given").contains(&"operation and source_type")
+    );
+    assert_eq!(found_of(Purse::Points, |fields| fields.points = None), ["row"]);
+    assert_eq!(found_of_twin(|twin| twin.points += 1), ["points"]);
+    assert_eq!(found_of_twin(|twin| twin.balance_before += 1), ["balance_before"]);
+    assert_eq!(found_of_twin(|twin| twin.balance_after += 1), ["balance_after"]);
+    assert_eq!(found_of_twin(|twin| twin.order_id = "another"), ["order_id"]);
+    assert_eq!(found_of_twin(|twin| twin.title = "another"), ["title"]);
+    assert_eq!(found_of_twin(|twin| twin.source_type = "gift"), ["source_type"]);
+    assert_eq!(found_of_twin(|twin| twin.created_at = twin.created_at.plus(1)), ["created_at"]);
+    assert_eq!(found_of_twin(|twin| twin.request_id = None), ["request_id"]);
+    assert_eq!(found_of_twin(|twin| twin.actor = "another"), ["actor"]);
+    let twin = PointsFields {
+        points: 20,
+        order_id: "order-1",
+        title: "",
+        source_type: "recharge",
+        balance_before: 0,
+        balance_after: 20,
+        created_at: START,
+        request_id: None,
+        actor: "tests",
+    };
+    assert!(found_of(Purse::Cash, |fields| fields.points = Some(twin)).contains(&"row"));
 }
