@@ -238,6 +238,11 @@ for package in "${packages[@]}"; do
     cargo_tests "tests$at" cargo test --manifest-path "$manifest" "${lock[@]}" --no-fail-fast
 done
 
+# Bugs that only scripts/proof.sh turns on: that they still compile is seen here.
+if cargo clippy --version >/dev/null 2>&1; then
+    check "clippy, with bugs planted" cargo clippy --locked --features mutants --lib --test simulation -- -D warnings
+fi
+
 check "documentation" env RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --locked
 
 if has shellcheck; then

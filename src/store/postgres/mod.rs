@@ -109,6 +109,11 @@ pub async fn open(url: &str, options: Options) -> Result<Arc<dyn Store>, StoreEr
             target.place(&server.database)
         )));
     }
+    #[cfg(feature = "mutants")]
+    if crate::mutants::on(crate::mutants::Mutant::NoUniqueTask) {
+        let drop = "ALTER TABLE ts_fal_tasks DROP CONSTRAINT IF EXISTS ts_fal_tasks_task_id";
+        sqlx::query(drop).execute(&mut connection).await.ok();
+    }
     // The checks are done: how the connection ends is of no account.
     connection.close().await.ok();
     let description = format!("PostgreSQL {} at {}", server.version, target.place(&server.database));
