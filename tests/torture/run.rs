@@ -1,0 +1,326 @@
+//! The torture: the real binary, a real database, faults, and checkers that look for a lost or doubled point.
+//!
+//! | phase | what |
+//! |---|---|
+//! | open | servers, database, proxies and the fake fal are started; users and accounts are made |
+//! | torment | callers call, the nemesis breaks things, snapshots and reconciliations run beside |
+//! | heal | everything is put right; what is under way comes to its end |
+//! | resolve | every write whose outcome is unknown is sent again until it is known |
+//! | judge | the tables are read and the checkers run; then the page is written |
+//!
+//! `docs/proof/torture.md` tells how to run it and what it sees. `scripts/torture.sh` builds and runs it.
+
+mod answer;
+mod audit;
+mod books;
+mod call;
+mod chance;
+mod checks;
+mod client;
+mod history;
+mod load;
+mod nemesis;
+mod options;
+mod report;
+#[path = "../support/mod.rs"]
+mod support;
+mod workload;
+mod world;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use clap::Parser;
+use tokio::time::{sleep, timeout};
+
+use audit::Bill;
+use books::load::{disagreements, load};
+use chance::Chance;
+use checks::Findings;
+use history::{Moment, Recorder};
+use load::{LONGEST, Load};
+use nemesis::faults::{Fault, Storms, heal_all};
+use nemesis::{Deeds, torment};
+use options::{Options, StoreKind};
+use report::{Report, recoveries, tallies};
+use workload::Workload;
+use world::World;
+
+/// How often the live database is looked at.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+const VERIFY_WITHIN: Duration = Duration::from_secs(600);
+const RESOLVE_WITHIN: Duration = Duration::from_secs(300);
+
+fn main() -> ExitCode {
+    // Under `cargo bench` there is nothing to measure.
+    if std::env::args().any(|word| word == "--bench") {
+        println!("the torture is no benchmark: see scripts/torture.sh");
+        return ExitCode::SUCCESS;
+    }
+    let options = Options::parse();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
+    let ended = runtime.block_on(async {
+        tokio::select! {
+            biased;
+            _ = tokio::signal::ctrl_c() => Err("interrupted".to_owned()),
+            ended = run(&options) => ended,
+        }
+    });
+    runtime.shutdown_timeout(Duration::from_secs(5));
+    match ended {
+        Ok(report) => {
+            println!("\n{}", report.markdown());
+            ExitCode::from(report.verdict().exit_code())
+        }
+        Err(why) => {
+            eprintln!("torture: could not run: {why}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+async fn run(options: &Options) -> Result<Report, String> {
+    let chosen = options.faults()?;
+    println!("torture: seed {}, {}, {} replicas", options.seed, options.store, options.replicas);
+    let world = World::start(options).await?;
+    let recorder = Recorder::create(&world.folder().join("history.jsonl"));
+    let recorder = Arc::new(recorder.map_err(|why| format!("the history: {why}"))?);
+    let load = Arc::new(Load {
+        recorder: Arc::clone(&recorder),
+        workload: Arc::new(Workload::new(options.seed)),
+        storms: Arc::default(),
+        stop: Arc::default(),
+        addresses: world.addresses(),
+        seed: options.seed,
+        pause: Duration::from_millis(options.pause),
+    });
+    let bill = Bill::new(options.seed);
+    bill.open(&world).await?;
+    load.open(load.workload.opening(&mut Chance::stream(options.seed, 7))).await?;
+
+    let mut run = Run { options, world: &world, load: &load, bill: &bill, findings: Findings::default() };
+    let (deeds, not_run, beside) = run.torment(chosen).await;
+    let judged = run.judge(deeds, not_run, beside).await;
+    if let Some(folder) = &options.keep {
+        keep(&world, folder).map_err(|why| format!("what is to be kept: {why}"))?;
+    }
+    let report = judged?;
+    if let Some(path) = &options.out {
+        report.write(path).map_err(|why| format!("the report: {why}"))?;
+    }
+    Ok(report)
+}
+
+/// The history and the logs outlive the run where they are asked for.
+fn keep(world: &World, folder: &std::path::Path) -> std::io::Result<()> {
+    std::fs::create_dir_all(folder)?;
+    for entry in std::fs::read_dir(world.folder())? {
+        let entry = entry?;
+        if entry.file_type()?.is_file() {
+            std::fs::copy(entry.path(), folder.join(entry.file_name()))?;
+        }
+    }
+    if let Some(cluster) = world.database.cluster() {
+        std::fs::write(folder.join("postgres.log"), cluster.log())?;
+    }
+    Ok(())
+}
+
+/// What went on beside the load.
+#[derive(Debug, Default)]
+struct Beside {
+    looks: u32,
+    disagreements: Vec<String>,
+    reconciliations: u32,
+    over: Moment,
+}
+
+struct Run<'a> {
+    options: &'a Options,
+    world: &'a World,
+    load: &'a Arc<Load>,
+    bill: &'a Bill,
+    findings: Findings,
+}
+
+impl Run<'_> {
+    /// The faults that this run can make, and why it cannot make the others.
+    fn possible(&self, chosen: Vec<Fault>) -> (Vec<Fault>, Vec<(String, String)>) {
+        let is_postgres = self.options.store == StoreKind::Postgres;
+        let mut not_run = Vec::new();
+        let possible = chosen.into_iter().filter(|fault| {
+            let absent = self.world.not_run.iter().find(|(name, _)| *name == fault.name());
+            let why = fault.is_foreign_to(is_postgres).or(absent.map(|(_, why)| why.as_str()));
+            if let Some(why) = why {
+                println!("  DID NOT RUN: {}: {why}", fault.name());
+                not_run.push((fault.name().to_owned(), why.to_owned()));
+            }
+            why.is_none()
+        });
+        (possible.collect(), not_run)
+    }
+
+    async fn torment(&mut self, chosen: Vec<Fault>) -> (Deeds, Vec<(String, String)>, Beside) {
+        let (faults, not_run) = self.possible(chosen);
+        let mut callers = self.load.start(self.options.clients);
+        let stop = AtomicBool::new(false);
+        let storms: &Storms = &self.load.storms;
+        let plan = nemesis::Plan {
+            world: self.world,
+            storms,
+            recorder: &self.load.recorder,
+            faults,
+            seed: self.options.seed,
+            lasts: Duration::from_secs_f64(self.options.minutes * 60.0),
+            stop: &stop,
+        };
+        let nemesis = async {
+            let deeds = torment(&plan).await;
+            self.load.stop.store(true, Ordering::Relaxed);
+            stop.store(true, Ordering::Relaxed);
+            deeds
+        };
+        let looking = self.look(&stop);
+        let billing = self.bill.run(self.world, self.options.seed, &stop);
+        let (deeds, (looks, disagreements), reconciliations) = tokio::join!(nemesis, looking, billing);
+        let over = self.load.recorder.now();
+        while callers.join_next().await.is_some() {}
+        (deeds, not_run, Beside { looks, disagreements, reconciliations, over })
+    }
+
+    /// Looks at the live database again and again; while it is away there is nothing to be seen.
+    async fn look(&self, stop: &AtomicBool) -> (u32, Vec<String>) {
+        let (mut looks, mut wrong) = (0, Vec::new());
+        while !stop.load(Ordering::Relaxed) {
+            let seen = timeout(Duration::from_secs(60), disagreements(&self.world.database)).await;
+            if let Ok(Ok(seen)) = seen {
+                looks += 1;
+                let at = self.load.recorder.now() as f64 / 1e6;
+                wrong.extend(seen.into_iter().map(|what| format!("at {at:.1} s: {what}")));
+            }
+            for _ in 0..LOOK_EVERY.as_millis() / 100 {
+                if stop.load(Ordering::Relaxed) {
+                    break;
+                }
+                sleep(Duration::from_millis(100)).await;
+            }
+        }
+        (looks, wrong)
+    }
+
+    async fn judge(
+        &mut self,
+        deeds: Deeds,
+        not_run: Vec<(String, String)>,
+        beside: Beside,
+    ) -> Result<Report, String> {
+        let mut doubts = Vec::new();
+        println!("healing");
+        if let Err(why) = heal_all(self.world, &self.load.storms).await {
+            self.findings.add("recovery", || why);
+        }
+        // Whatever is still on its way has come to its end by then: callers told no longer deadline.
+        sleep(LONGEST + Duration::from_secs(1)).await;
+        println!("resolving");
+        let unknown = self.load.resolve(RESOLVE_WITHIN).await;
+        if let Err(why) = self.bill.finish(self.world, self.options.seed).await {
+            self.findings.add("evidence", || why);
+        }
+        println!("judging");
+        self.verify(&mut doubts).await;
+        let books = load(&self.world.database).await.map_err(|why| format!("the tables: {why}"))?;
+        let history = self.load.recorder.snapshot();
+        let mut facts = self.facts(&beside.looks, beside.reconciliations, &books);
+        let logs = self.logs();
+        let found = &mut self.findings;
+        for what in beside.disagreements {
+            found.add("snapshot", || what);
+        }
+        if beside.looks == 0 {
+            doubts.push("the live database was never looked at".to_owned());
+        }
+        checks::check(&history, &books, unknown.1 == 0, found);
+        let is_stepped = deeds.windows.iter().any(|window| window.fault == Fault::ClockStep);
+        if self.options.store == StoreKind::Sqlite && is_stepped {
+            let why = "left to the snapshots, since the clock that judges leases was stepped";
+            facts.push(("leases by sweep-line".to_owned(), why.to_owned()));
+        } else {
+            checks::leases::check_limits(&books, found);
+        }
+        let acknowledged = checks::run::acknowledged(&history);
+        let replicas = self.options.replicas;
+        let blocked = deeds.windows.iter().filter(|window| window.fault.blocks(replicas));
+        let blocked: Vec<_> = blocked.map(|window| (window.begun, window.healed)).collect();
+        checks::run::liveness(&acknowledged, &blocked, beside.over, found);
+        checks::run::logs(&logs, self.bill.canary(), found);
+        checks::run::answers(&history, self.bill.canary(), found);
+        checks::run::evidence(&self.bill.events(), &books, found);
+        for replica in self.world.replicas.iter().filter(|replica| replica.stuck() > 0) {
+            found.add("drain", || format!("replica {} did not stop on SIGTERM", replica.number));
+        }
+        let mut not_run = not_run;
+        for (fault, why) in deeds.failed {
+            not_run.push((fault.name().to_owned(), format!("tried, and not made: {why}")));
+        }
+        Ok(Report {
+            seed: self.options.seed,
+            command: self.options.command(),
+            facts,
+            tallies: tallies(&history),
+            recoveries: recoveries(&deeds.windows, &acknowledged),
+            windows: deeds.windows,
+            not_run,
+            unknown,
+            acknowledged,
+            over: beside.over,
+            findings: std::mem::take(found),
+            doubts,
+        })
+    }
+
+    /// The product's own `verify`, beside the checkers here.
+    async fn verify(&mut self, doubts: &mut Vec<String>) {
+        let verify = self.world.command(&["verify"], "verify.log");
+        match self.world.spawner.run(&verify, VERIFY_WITHIN).await {
+            Ok(status) if status.success() => {}
+            Ok(status) if status.code() == Some(1) => {
+                let said: String = world::process::read(&verify.log).chars().take(1_000).collect();
+                self.findings.add("verify", || said);
+            }
+            Ok(status) => doubts.push(format!("scrip verify could not run: {status}")),
+            Err(why) => doubts.push(format!("scrip verify could not run: {why}")),
+        }
+    }
+
+    fn logs(&self) -> Vec<(String, String)> {
+        let replicas = self.world.replicas.iter();
+        let mut logs: Vec<_> = replicas
+            .map(|replica| (format!("replica {}", replica.number), world::process::read(&replica.log)))
+            .collect();
+        if let Some(cluster) = self.world.database.cluster() {
+            logs.push(("PostgreSQL".to_owned(), cluster.log()));
+        }
+        logs
+    }
+
+    fn facts(&self, looks: &u32, reconciliations: u32, books: &books::Books) -> Vec<(String, String)> {
+        let fact = |name: &str, value: String| (name.to_owned(), value);
+        let starts: Vec<String> =
+            self.world.replicas.iter().map(|replica| replica.starts().to_string()).collect();
+        vec![
+            fact("store", self.options.store.to_string()),
+            fact("replicas", format!("{}, started {} times", self.options.replicas, starts.join(", "))),
+            fact("callers", self.options.clients.to_string()),
+            fact("users", self.load.workload.users().to_string()),
+            fact("minutes", self.options.minutes.to_string()),
+            fact("entries in the ledger", books.ledger.len().to_string()),
+            fact("tasks", books.tasks.len().to_string()),
+            fact("leases", books.leases.len().to_string()),
+            fact("snapshots of the live database", looks.to_string()),
+            fact("reconciliations begun", reconciliations.to_string()),
+            fact("upstream events billed", self.bill.events().len().to_string()),
+        ]
+    }
+}
