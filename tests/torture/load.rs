@@ -14,7 +14,7 @@ use crate::call::Call;
 use crate::chance::Chance;
 use crate::client::{Line, Manner, deliver};
 use crate::history::Recorder;
-use crate::nemesis::faults::Storms;
+use crate::nemesis::inflict::Storms;
 use crate::workload::Workload;
 
 /// The longest deadline that callers set. After so long without load nothing of theirs is under way any more.

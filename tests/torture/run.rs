@@ -17,6 +17,7 @@ mod call;
 mod chance;
 mod checks;
 mod client;
+mod fault;
 mod history;
 mod load;
 mod nemesis;
@@ -24,6 +25,7 @@ mod options;
 mod report;
 #[path = "../support/mod.rs"]
 mod support;
+mod tables;
 mod workload;
 mod world;
 
@@ -36,15 +38,16 @@ use clap::Parser;
 use tokio::time::{sleep, timeout};
 
 use audit::Bill;
-use books::load::{disagreements, load};
 use chance::Chance;
 use checks::Findings;
+use fault::Fault;
 use history::{Moment, Recorder};
 use load::{LONGEST, Load};
-use nemesis::faults::{Fault, Storms, heal_all};
+use nemesis::inflict::{Storms, heal_all};
 use nemesis::{Deeds, torment};
 use options::{Options, StoreKind};
 use report::{Report, recoveries, tallies};
+use tables::{disagreements, load as load_tables};
 use workload::Workload;
 use world::World;
 
@@ -230,7 +233,7 @@ impl Run<'_> {
         }
         println!("judging");
         self.verify(&mut doubts).await;
-        let books = load(&self.world.database).await.map_err(|why| format!("the tables: {why}"))?;
+        let books = load_tables(&self.world.database).await.map_err(|why| format!("the tables: {why}"))?;
         let history = self.load.recorder.snapshot();
         let mut facts = self.facts(&beside.looks, beside.reconciliations, &books);
         let logs = self.logs();

@@ -20,7 +20,8 @@ pub(crate) mod run;
 pub(crate) mod tasks;
 pub(crate) mod told;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::panic::Location;
 
 use crate::books::Books;
 use crate::history::Op;
@@ -33,15 +34,24 @@ const TOLD: usize = 20;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Findings {
     found: BTreeMap<&'static str, (usize, Vec<String>)>,
+    /// The checkers' lines that found something.
+    places: BTreeSet<(&'static str, u32)>,
 }
 
 impl Findings {
+    #[track_caller]
     pub(crate) fn add(&mut self, rule: &'static str, what: impl FnOnce() -> String) {
+        let place = Location::caller();
+        self.places.insert((place.file(), place.line()));
         let (count, told) = self.found.entry(rule).or_default();
         *count += 1;
         if told.len() < TOLD {
             told.push(what());
         }
+    }
+
+    pub(crate) fn places(&self) -> impl Iterator<Item = (&'static str, u32)> {
+        self.places.iter().copied()
     }
 
     pub(crate) fn count(&self) -> usize {

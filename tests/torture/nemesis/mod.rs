@@ -1,6 +1,6 @@
 //! Who breaks things, and when: single faults first, each once, then several at a time; a quarter of the time nothing.
 
-pub(crate) mod faults;
+pub(crate) mod inflict;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -9,18 +9,10 @@ use futures::future::join_all;
 use tokio::time::{Instant, sleep_until};
 
 use crate::chance::Chance;
-use crate::history::{Moment, Recorder};
+use crate::fault::{Fault, Window};
+use crate::history::Recorder;
 use crate::world::World;
-use faults::{Fault, Storms, inflict};
-
-/// A fault that was made, from its beginning to when it was healed.
-#[derive(Clone, Debug)]
-pub(crate) struct Window {
-    pub(crate) fault: Fault,
-    pub(crate) begun: Moment,
-    pub(crate) healed: Moment,
-    pub(crate) remark: String,
-}
+use inflict::{Storms, inflict};
 
 /// What was done, and what could not be.
 #[derive(Clone, Debug, Default)]

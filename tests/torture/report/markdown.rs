@@ -57,6 +57,9 @@ fn findings(report: &Report, page: &mut String) -> std::fmt::Result {
             writeln!(page, "  - `{}`", what.replace('`', "'"))?;
         }
     }
+    for (file, line) in report.findings.places() {
+        writeln!(page, "- found by {}, line {line}", file.rsplit('/').next().unwrap_or(file))?;
+    }
     for doubt in &report.doubts {
         writeln!(page, "- not known: {doubt}")?;
     }

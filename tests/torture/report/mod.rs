@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use crate::answer::Outcome;
 use crate::call::Kind;
 use crate::checks::Findings;
+use crate::fault::Window;
 use crate::history::{Moment, Op};
-use crate::nemesis::Window;
 
 /// What a run came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,7 +1,5 @@
 //! The tables as they are at the end, read past the service: what the checkers compare the history with.
 
-pub(crate) mod load;
-
 use crate::answer::Entry;
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -3,8 +3,8 @@
 
 use sqlx::{AssertSqlSafe, Connection, Executor, Row as _};
 
-use super::{Account, Books, Event, Lease, Points, Request, Row, Task, User};
 use crate::answer::Entry;
+use crate::books::{Account, Books, Event, Lease, Points, Request, Row, Task, User};
 use crate::call::Purse;
 use crate::world::database::{self, Database};
 
