@@ -42,6 +42,11 @@ impl Bill {
         &self.canary
     }
 
+    /// The wall clock when the run began, in microseconds.
+    pub(crate) const fn began(&self) -> i64 {
+        self.began
+    }
+
     fn key(&self, number: usize) -> String {
         format!("key-{number}:{}-{number}", self.canary)
     }

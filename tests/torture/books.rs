@@ -31,6 +31,17 @@ pub(crate) struct Task {
     /// Empty: it was charged at once.
     pub(crate) hold: String,
     pub(crate) input: String,
+    /// As its runner reported it; -1: not.
+    pub(crate) cost: i64,
+    pub(crate) error: String,
+}
+
+/// A row of `scrip_task_attempts`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Attempt {
+    pub(crate) task: String,
+    pub(crate) attempt: i64,
+    pub(crate) online: String,
 }
 
 /// A row of `ts_financial_transactions`.
@@ -102,6 +113,7 @@ pub(crate) struct Event {
 pub(crate) struct Books {
     pub(crate) users: Vec<User>,
     pub(crate) tasks: Vec<Task>,
+    pub(crate) attempts: Vec<Attempt>,
     pub(crate) ledger: Vec<Row>,
     pub(crate) points: Vec<Points>,
     pub(crate) requests: Vec<Request>,

@@ -11,6 +11,7 @@ pub(crate) enum Fault {
     DatabasePause,
     LinkReset,
     CommitCut,
+    CommitSilence,
     SlowLink,
     DiskFull,
     ReadOnly,
@@ -32,7 +33,7 @@ pub(crate) enum Group {
 }
 
 impl Fault {
-    pub(crate) const ALL: [Self; 15] = [
+    pub(crate) const ALL: [Self; 16] = [
         Self::ReplicaKill,
         Self::ReplicaPause,
         Self::RollingRestart,
@@ -40,6 +41,7 @@ impl Fault {
         Self::DatabasePause,
         Self::LinkReset,
         Self::CommitCut,
+        Self::CommitSilence,
         Self::SlowLink,
         Self::DiskFull,
         Self::ReadOnly,
@@ -59,6 +61,7 @@ impl Fault {
             Self::DatabasePause => "database-pause",
             Self::LinkReset => "link-reset",
             Self::CommitCut => "commit-cut",
+            Self::CommitSilence => "commit-silence",
             Self::SlowLink => "slow-link",
             Self::DiskFull => "disk-full",
             Self::ReadOnly => "read-only",
@@ -79,7 +82,7 @@ impl Fault {
             | Self::ReadOnly
             | Self::LockHeld
             | Self::Migrate => Group::Database,
-            Self::LinkReset | Self::CommitCut | Self::SlowLink => Group::Link,
+            Self::LinkReset | Self::CommitCut | Self::CommitSilence | Self::SlowLink => Group::Link,
             Self::ClockStep => Group::Clock,
             Self::CancelStorm | Self::RetryStorm => Group::Callers,
         }
@@ -91,7 +94,9 @@ impl Fault {
             (Self::DatabaseCrash | Self::DatabasePause, false) => {
                 Some("SQLite has no server of its own: killing or stopping the replica is that")
             }
-            (Self::CommitCut, false) => Some("SQLite has no wire between server and database"),
+            (Self::CommitCut | Self::CommitSilence, false) => {
+                Some("SQLite has no wire between server and database")
+            }
             (Self::LockHeld, true) => Some("a fault of SQLite, whose one write lock a neighbour can keep"),
             _ => None,
         }
@@ -106,6 +111,7 @@ impl Fault {
             Self::ReplicaKill | Self::ReplicaPause | Self::RollingRestart => replicas == 1,
             Self::LinkReset
             | Self::CommitCut
+            | Self::CommitSilence
             | Self::SlowLink
             | Self::ClockStep
             | Self::CancelStorm

@@ -103,11 +103,11 @@ impl Recorder {
         state.ops[place].end = Some((at, outcome));
     }
 
-    /// What is known by now.
-    pub(crate) fn snapshot(&self) -> Vec<Op> {
+    /// All that was kept, at the end: it may be a lot, and is not kept twice.
+    pub(crate) fn take(&self) -> Vec<Op> {
         let mut state = self.state();
         state.file.flush().expect("the history takes a line");
-        state.ops.clone()
+        std::mem::take(&mut state.ops)
     }
 
     /// Calls that nobody has heard of again, and writes whose outcome is unknown.

@@ -4,7 +4,7 @@
 use sqlx::{AssertSqlSafe, Connection, Executor, Row as _};
 
 use crate::answer::Entry;
-use crate::books::{Account, Books, Event, Lease, Points, Request, Row, Task, User};
+use crate::books::{Account, Attempt, Books, Event, Lease, Points, Request, Row, Task, User};
 use crate::call::Purse;
 use crate::world::database::{self, Database};
 
@@ -131,14 +131,18 @@ macro_rules! reading {
                     }),
                 tasks: rows!("SELECT task_id, user_id, status, app_name, money, charged_points, charged_cash,
                         refunded_points, refunded_cash, held_points, held_cash, authorized_points,
-                        authorized_cash, coalesce(hold_state, ''), input_params
+                        authorized_cash, coalesce(hold_state, ''), input_params, coalesce(reported_cost_nano_usd, -1),
+                        coalesce(error, '')
                      FROM ts_fal_tasks ORDER BY task_id".to_owned(),
                     row => Task {
                         task: row.get(0), user: row.get(1), status: row.get(2), app: row.get(3),
                         money: row.get(4), charged: (row.get(5), row.get(6)),
                         refunded: (row.get(7), row.get(8)), held: (row.get(9), row.get(10)),
-                        authorized: (row.get(11), row.get(12)), hold: row.get(13), input: row.get(14),
+                        authorized: (row.get(11), row.get(12)), hold: row.get(13), input: row.get(14), cost: row.get(15), error: row.get(16),
                     }),
+                attempts: rows!("SELECT task_id, CAST(attempt AS bigint), online_task_id
+                     FROM scrip_task_attempts ORDER BY task_id, attempt".to_owned(),
+                    row => Attempt { task: row.get(0), attempt: row.get(1), online: row.get(2) }),
                 ledger: rows!(format!(
                     "SELECT user_id, user_seq, CAST(is_cash AS bigint), money, balance_before, balance_after,
                         operation, source_type, order_id, title, {}, coalesce(request_id, ''), {},

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::answer::{Balance, Entry, LeaseTold, Outcome, Refused, TaskTold, Told};
-use crate::books::{Account, Books, Lease, Points, Request, Row, Task, User};
+use crate::books::{Account, Attempt, Books, Lease, Points, Request, Row, Task, User};
 use crate::call::{Call, Charge, Funding, Purse, Settle, input_of};
 use crate::checks::{Findings, check};
 use crate::history::Op;
@@ -150,13 +150,27 @@ impl Case {
     fn ends(&mut self) {
         let complete =
             |task: &str, capture| Call::Complete { settle: settle_of("", task, ""), cost: 5, capture };
-        self.task("t1").status = "completed".into();
+        let start = |online: &str| Call::Start {
+            user: USER,
+            task: "t1".into(),
+            online: online.into(),
+            lease: String::new(),
+        };
+        for (attempt, online) in [(1, "req-1"), (2, "req-2")] {
+            let (task, online) = ("t1".to_owned(), online.to_owned());
+            self.books.attempts.push(Attempt { task, attempt, online: online.clone() });
+            let told = Told { task: self.seen("t1"), ..Told::default() };
+            self.send(start(&online), Outcome::Ok(Box::new(told)));
+        }
+        let row = self.task("t1");
+        (row.status, row.cost) = ("completed".into(), 5);
         let told = Told { task: self.seen("t1"), ..self.told() };
         self.send(complete("t1", None), Outcome::Ok(Box::new(told)));
         let told = self.charge("", "t3", &[(Purse::Points, -12)]);
         self.send(Call::Charge(charge_of("", "t3", 12)), Outcome::Ok(Box::new(told)));
         let told = self.refund("", "t3", &[(Purse::Points, 12)]);
-        self.task("t3").status = "failed".into();
+        let row = self.task("t3");
+        (row.status, row.error) = ("failed".into(), "e".into());
         let fail = Call::Fail {
             settle: settle_of("", "t3", ""),
             error: "e".into(),
@@ -170,7 +184,8 @@ impl Case {
         let charge = charge_of("", "h4", 8);
         self.send(Call::Authorize { charge, ttl_millis: 0 }, Outcome::Ok(Box::new(told)));
         let told = self.capture("", "h4", 8);
-        self.task("h4").status = "completed".into();
+        let row = self.task("h4");
+        (row.status, row.cost) = ("completed".into(), 5);
         self.send(complete("h4", Some(8)), Outcome::Ok(Box::new(told)));
     }
 
@@ -345,6 +360,7 @@ impl Case {
             status: "pending".into(),
             app: "model".into(),
             input: input_of(task),
+            cost: -1,
             ..Task::default()
         });
         self.books.tasks.last_mut().unwrap()

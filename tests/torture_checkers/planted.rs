@@ -221,6 +221,10 @@ const PLANTS: &[Plant] = &[
         let Some((_, ended)) = again.end else { panic!() };
         case.send(Call::clone(&again.call), ended);
     }),
+    ("settled", "the cost that was reported is another", |case| case.task("t1").cost = 6),
+    ("settled", "the error that was reported is another", |case| case.task("t3").error = "f".into()),
+    ("attempt", "an attempt is left out", |case| case.books.attempts[1].attempt = 3),
+    ("attempt", "an acknowledged attempt is not kept", |case| drop(case.books.attempts.pop())),
     ("order", "a later call comes before an acknowledged one", |case| {
         let (first, second) = (charge_op(case, "t1"), charge_op(case, "t2"));
         let (a, b) = (case.history[first].end.clone(), case.history[second].end.clone());
@@ -342,7 +346,7 @@ fn calls_at_the_same_time_may_come_in_either_order() {
 
 fn limits_of(case: &Case) -> Vec<&'static str> {
     let mut found = Findings::default();
-    leases::check_limits(&case.books, &mut found);
+    leases::check_limits(&case.books, |at| at, &mut found);
     found.rules().map(|(rule, ..)| rule).collect()
 }
 
@@ -359,6 +363,29 @@ fn a_slot_may_be_taken_in_the_moment_it_is_given_back_and_not_before() {
     (other.id, other.limit) = (2, 1);
     case.books.accounts.push(other);
     assert_eq!(limits_of(&case), ["lease"]);
+}
+
+#[test]
+fn a_moment_of_a_stepped_clock_is_put_right() {
+    const HOUR: i64 = 3_600_000_000;
+    let began = 100 * HOUR;
+    for after in [0, HOUR / 4, leases::LONGEST] {
+        let at = began + after;
+        assert_eq!(leases::unstepped(at, began), at);
+        assert_eq!(leases::unstepped(at + HOUR, began), at);
+        assert_eq!(leases::unstepped(at - HOUR, began), at);
+    }
+    assert_eq!(leases::unstepped(i64::MAX, began), i64::MAX);
+    // Two at once, of which one was given back while the clock was off.
+    let mut case = Case::clean();
+    let given = |at: i64, until: i64| (began + at * 1_000_000, began + until * 1_000_000);
+    let (acquired, released) = given(10, 20);
+    (case.books.leases[0].acquired, case.books.leases[0].released) = (acquired, released - HOUR);
+    (case.books.leases[1].acquired, case.books.leases[1].released) = given(15, 25);
+    assert!(limits_of(&case).is_empty(), "as it was told, it seems to have been given back an hour before");
+    let mut found = Findings::default();
+    leases::check_limits(&case.books, |at| leases::unstepped(at, began), &mut found);
+    assert_eq!(found.count(), 1);
 }
 
 #[test]
@@ -391,7 +418,7 @@ fn no_checker_has_a_line_that_was_never_seen_to_flag() {
         let mut case = Case::clean();
         plant(&mut case);
         let mut found = case.found();
-        leases::check_limits(&case.books, &mut found);
+        leases::check_limits(&case.books, |at| at, &mut found);
         all.push(found);
     }
     let name = |file: &str| file.rsplit('/').next().unwrap_or(file).to_owned();

@@ -7,8 +7,27 @@ use super::delivery::{Asked, Delivery};
 use crate::books::{Books, Lease};
 use crate::call::Call;
 
-/// By a sweep over all beginnings and ends, by the clock that judged them. That clock must not have been stepped.
-pub(crate) fn check_limits(books: &Books, found: &mut Findings) {
+/// An hour, by which clocks are stepped, in microseconds.
+const STEP: i64 = 3_600_000_000;
+/// Runs that are longer than this can not tell a stepped moment from a true one.
+pub(crate) const LONGEST: i64 = 45 * 60_000_000;
+
+/// The true moment of one that a stepped clock told: no run is so long that an hour off could lie within it.
+pub(crate) const fn unstepped(at: i64, began: i64) -> i64 {
+    let margin = STEP / 8;
+    if at == i64::MAX {
+        at
+    } else if at < began - margin {
+        at + STEP
+    } else if at > began + LONGEST + margin {
+        at - STEP
+    } else {
+        at
+    }
+}
+
+/// By a sweep over all beginnings and ends, by the clock that judged them, put right where it was stepped.
+pub(crate) fn check_limits(books: &Books, put_right: impl Fn(i64) -> i64, found: &mut Findings) {
     let mut limits: BTreeMap<&str, i64> = BTreeMap::new();
     let mut workspaces: HashMap<i64, &str> = HashMap::new();
     for account in &books.accounts {
@@ -24,9 +43,9 @@ pub(crate) fn check_limits(books: &Books, found: &mut Findings) {
             continue;
         };
         let moments = moments.entry(workspace).or_default();
-        moments.push((lease.acquired, 1, lease));
+        moments.push((put_right(lease.acquired), 1, lease));
         // A slot that is given back and taken at one moment was given back first: -1 sorts before 1.
-        moments.push((lease.released, -1, lease));
+        moments.push((put_right(lease.released), -1, lease));
     }
     for (workspace, mut moments) in moments {
         moments.sort_by_key(|(at, step, _)| (*at, *step));

@@ -1,6 +1,6 @@
 //! A task is created once, with the content that was acknowledged; its hold resolves once; it ends as it was told.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::Findings;
 use super::delivery::{Asked, Delivery};
@@ -27,8 +27,30 @@ pub(crate) fn check(deliveries: &[Delivery<'_>], books: &Books, is_resolved: boo
         resolution(group, stored.get(task).copied(), is_resolved, found);
         end(group, stored.get(task).copied(), is_resolved, found);
     }
+    attempts(deliveries, books, found);
     for task in books.tasks.iter().filter(|task| !groups.contains_key(task.task.as_str())) {
         found.add("unexplained", || format!("nobody has asked for {task:?}"));
+    }
+}
+
+/// The attempts of a task are 1, 2, 3 …; one that was acknowledged is among them.
+fn attempts(deliveries: &[Delivery<'_>], books: &Books, found: &mut Findings) {
+    let mut kept: HashSet<(&str, &str)> = HashSet::new();
+    let mut before: Option<(&str, i64)> = None;
+    for row in &books.attempts {
+        let due = before.filter(|(task, _)| *task == row.task).map_or(1, |(_, attempt)| attempt + 1);
+        if row.attempt != due {
+            found.add("attempt", || format!("{due} was due: {row:?}"));
+        }
+        before = Some((&row.task, row.attempt));
+        kept.insert((&row.task, &row.online));
+    }
+    for delivery in deliveries.iter().filter(|delivery| delivery.told().is_some()) {
+        if let Asked::Call(Call::Start { task, online, .. }) = delivery.asked
+            && !kept.contains(&(task.as_str(), online.as_str()))
+        {
+            found.add("attempt", || format!("acknowledged, and not kept: {delivery}"));
+        }
     }
 }
 
@@ -154,15 +176,16 @@ fn end(group: &[&Delivery<'_>], stored: Option<&Task>, is_resolved: bool, found:
             Call::Complete { .. } if told.late => {
                 stored.is_some_and(|task| matches!(task.status.as_str(), "failed" | "canceled"))
             }
-            Call::Complete { .. } => {
+            Call::Complete { cost, .. } => {
                 is_completed = true;
-                stored.is_some_and(|task| task.status == "completed")
+                stored.is_some_and(|task| task.status == "completed" && task.cost == *cost)
             }
-            Call::Fail { keep_charge, .. } => {
+            Call::Fail { keep_charge, error, .. } => {
                 is_failed = true;
                 stored.is_some_and(|task| {
                     let is_given_back = *keep_charge || task.refunded == task.charged;
-                    task.status == "failed" && task.held == (0, 0) && is_given_back
+                    let is_as_told = task.status == "failed" && task.error == *error;
+                    is_as_told && task.held == (0, 0) && is_given_back
                 })
             }
             _ => continue,

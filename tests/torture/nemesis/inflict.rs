@@ -69,6 +69,7 @@ pub(crate) async fn inflict(
         }
         Fault::LinkReset => reset_links(world, hold, chance).await,
         Fault::CommitCut => cut_commits(world, hold, chance).await,
+        Fault::CommitSilence => silence_commit(world, replica, hold, chance).await,
         Fault::SlowLink => slow_links(world, hold, chance).await,
         Fault::DiskFull => fill_disk(world, hold, chance).await,
         Fault::ReadOnly => make_read_only(world, hold).await,
@@ -144,15 +145,32 @@ async fn cut_commits(world: &World, hold: Duration, chance: &mut Chance) -> Resu
     let until = Instant::now() + hold;
     while Instant::now() < until {
         let replica = &world.replicas[chance.below(world.replicas.len())];
-        let kinds = [Cut::BeforeCommit, Cut::AfterCommit, Cut::SilentBefore, Cut::SilentAfter];
-        // Silence costs its lane the time it takes to give up, so it is rarer.
-        let weights = [(4, kinds[0]), (4, kinds[1]), (1, kinds[2]), (1, kinds[3])];
+        let cut = chance.of(&[Cut::BeforeCommit, Cut::AfterCommit]);
         if let Some((_, proxy)) = &replica.database {
-            proxy.arm(chance.weighted(&weights), chance.between(1, 4).unsigned_abs());
+            proxy.arm(cut, chance.between(1, 4).unsigned_abs());
         }
-        sleep(chance.millis(50, 500)).await;
+        sleep(chance.millis(20, 300)).await;
     }
     Ok(format!("{} COMMITs", cuts().sum::<u64>() - before))
+}
+
+/// A COMMIT or its answer is lost and nobody is told: the connection stays, silent, until it is reset or the server has
+/// waited long enough.
+async fn silence_commit(
+    world: &World,
+    replica: &Replica,
+    hold: Duration,
+    chance: &mut Chance,
+) -> Result<String, String> {
+    let Some((link, proxy)) = &replica.database else { return Err("no wire".to_owned()) };
+    let cut = chance.of(&[Cut::SilentBefore, Cut::SilentAfter]);
+    let before = proxy.cuts();
+    proxy.arm(cut, 1);
+    let is_silent = timeout(hold, proxy.wait_for_cuts(before + 1)).await.is_ok();
+    // Longer than the server's patience, at times.
+    sleep(if world.is_short || chance.is(70) { hold } else { Duration::from_secs(14) }).await;
+    link.cut();
+    Ok(format!("replica {}, {cut:?}{}", replica.number, if is_silent { "" } else { ", no COMMIT came by" }))
 }
 
 async fn slow_links(world: &World, hold: Duration, chance: &mut Chance) -> Result<String, String> {

@@ -34,6 +34,8 @@ struct Faults {
     resets: AtomicBool,
     /// How many were.
     reset: AtomicU64,
+    /// Rises when every connection there is is to be reset now.
+    cuts: AtomicU64,
     seed: AtomicU64,
     changed: Notify,
 }
@@ -59,6 +61,12 @@ impl Link {
     /// Those that are open as well as those to come.
     pub(crate) fn reset(&self, on: bool) {
         self.faults.resets.store(on, Ordering::Relaxed);
+        self.faults.changed.notify_waiters();
+    }
+
+    /// Resets what is open, now.
+    pub(crate) fn cut(&self) {
+        self.faults.cuts.fetch_add(1, Ordering::Relaxed);
         self.faults.changed.notify_waiters();
     }
 
@@ -116,12 +124,16 @@ async fn serve(client: TcpStream, server: TcpStream, faults: &Faults) {
 async fn pass(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, faults: &Faults) -> bool {
     let mut buffer = vec![0; CHUNK];
     let mut left: Option<usize> = None;
+    let cuts = faults.cuts.load(Ordering::Relaxed);
     loop {
         let read = tokio::select! {
             biased;
             () = faults.changed.notified() => None,
             read = from.read(&mut buffer) => Some(read),
         };
+        if faults.cuts.load(Ordering::Relaxed) != cuts {
+            return true;
+        }
         if !faults.resets.load(Ordering::Relaxed) {
             left = None;
         } else if left.is_none() {

@@ -35,6 +35,8 @@ pub(crate) struct World {
     /// The database's file system; `None` where none could be made, and then `not_run` says so.
     pub(crate) disk: Option<Disk>,
     pub(crate) spawner: Spawner,
+    /// The run is too short for what takes longer than a turn.
+    pub(crate) is_short: bool,
     /// Faults that cannot be done here, each with the reason.
     pub(crate) not_run: Vec<(&'static str, String)>,
     scrip: PathBuf,
@@ -67,7 +69,9 @@ impl World {
         let disk = guard.mount().map(|mount| Disk::new(mount.to_owned(), DISK_BYTES));
         let operator = tokio::spawn(keep_running(Arc::clone(&replicas)));
         let scrip = options.scrip.clone();
-        let world = Self { replicas, database, fal, disk, spawner, not_run, scrip, operator, guard };
+        let is_short = options.minutes < 3.0;
+        let world =
+            Self { replicas, database, fal, disk, spawner, is_short, not_run, scrip, operator, guard };
         for replica in world.replicas.iter() {
             replica.want().await;
             if !replica.listens(STARTS_WITHIN).await {
