@@ -55,7 +55,9 @@ use world::World;
 /// How often the live database is looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 const VERIFY_WITHIN: Duration = Duration::from_secs(600);
-const RESOLVE_WITHIN: Duration = Duration::from_secs(300);
+/// How long unknown outcomes are resolved for: so long, and so much more for each minute of the run.
+const RESOLVE_WITHIN: Duration = Duration::from_secs(45);
+const RESOLVE_MORE: Duration = Duration::from_secs(10);
 
 fn main() -> ExitCode {
     // Under `cargo bench` there is nothing to measure.
@@ -252,7 +254,7 @@ impl Run<'_> {
         // Whatever is still on its way has come to its end by then: callers told no longer deadline.
         sleep(LONGEST + Duration::from_secs(1)).await;
         println!("resolving");
-        let unknown = self.load.resolve(RESOLVE_WITHIN).await;
+        let unknown = self.load.resolve(RESOLVE_WITHIN + RESOLVE_MORE.mul_f64(self.options.minutes)).await;
         if let Err(why) = self.bill.finish(self.world, self.options.seed).await {
             self.findings.add("evidence", || why);
         }

@@ -58,6 +58,16 @@ impl Database {
         self.cluster().and_then(Cluster::postmaster).map(with_children).unwrap_or_default()
     }
 
+    /// Has PostgreSQL begin another segment of its log, if it can.
+    pub(crate) async fn switch_log(&self) {
+        if let Self::Postgres(_, url) = self
+            && let Ok(mut connection) = postgres(url).await
+        {
+            let switch = sqlx::query("SELECT pg_switch_wal()").execute(&mut connection);
+            tokio::time::timeout(CONNECT_WITHIN, switch).await.ok();
+        }
+    }
+
     /// Turns `default_transaction_read_only` on or off, for sessions that are open as well.
     pub(crate) async fn read_only(&self, on: bool) -> Result<(), sqlx::Error> {
         let mut connection = postgres(&self.url()).await?;

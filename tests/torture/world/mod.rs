@@ -122,8 +122,13 @@ async fn make_database(options: &Options, guard: &Guard) -> Result<Database, Str
         StoreKind::Postgres => {
             // The cluster makes its folder where temporary ones go.
             tempfile::env::override_temp_dir(&guard.disk()).map_err(|_| "the folder for temporary files")?;
-            let settings =
-                [("max_wal_size", "256MB"), ("log_min_messages", "warning"), ("autovacuum_naptime", "5s")];
+            let settings = [
+                ("max_wal_size", "128MB"),
+                // Each segment of the log needs room of its own: a full disk is met there as well.
+                ("wal_recycle", "off"),
+                ("min_wal_size", "32MB"),
+                ("autovacuum_naptime", "5s"),
+            ];
             let cluster = tokio::task::spawn_blocking(move || Cluster::start_with(&settings));
             let cluster = cluster.await.map_err(|why| format!("PostgreSQL: {why}"))?;
             let cluster = cluster.ok_or("PostgreSQL is left out by SCRIP_TEST_SKIP_POSTGRES")?;
