@@ -299,7 +299,7 @@ impl Run<'_> {
             command: self.options.command(),
             facts,
             tallies: tallies(&history),
-            recoveries: recoveries(&deeds.windows, &acknowledged),
+            recoveries: recoveries(&deeds.windows, &blocked, &acknowledged),
             windows: deeds.windows,
             not_run,
             unknown,

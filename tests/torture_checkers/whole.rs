@@ -95,7 +95,7 @@ fn report(findings: Findings, left: usize, doubts: &[&str]) -> Report {
         windows: vec![window()],
         not_run: vec![("disk-full".into(), "no mount".into())],
         unknown: (3, left),
-        recoveries: recoveries(&[window()], &[SECOND, 6 * SECOND]),
+        recoveries: recoveries(&[window()], &[], &[SECOND, 6 * SECOND]),
         acknowledged: vec![SECOND, 6 * SECOND],
         over: 10 * SECOND,
         findings,
@@ -121,9 +121,14 @@ fn what_is_unresolved_or_unchecked_is_never_a_pass() {
 
 #[test]
 fn recovery_is_from_the_healing_to_the_next_acknowledged_write() {
-    let times = recoveries(&[window()], &[SECOND, 3 * SECOND, 6 * SECOND]);
-    assert_eq!(times[Fault::ReplicaKill.name()], [2.0]);
-    assert!(recoveries(&[window()], &[SECOND]).is_empty(), "nothing came after it");
+    let acknowledged = [SECOND, 3 * SECOND, 6 * SECOND, 9 * SECOND];
+    let times = |blocked: &[(u64, u64)]| recoveries(&[window()], blocked, &acknowledged);
+    let name = Fault::ReplicaKill.name();
+    assert_eq!(times(&[])[name], [2.0]);
+    assert_eq!(times(&[(0, 3 * SECOND)])[name], [2.0], "what was healed before");
+    let still_away = [(3 * SECOND, 7 * SECOND), (6 * SECOND, 8 * SECOND)];
+    assert_eq!(times(&still_away)[name], [1.0], "the database was away until 8 s");
+    assert!(recoveries(&[window()], &[], &[SECOND]).is_empty(), "nothing came after it");
 }
 
 #[test]

@@ -121,13 +121,26 @@ pub(crate) fn tallies(history: &[Op]) -> BTreeMap<Kind, Tally> {
     tallies
 }
 
-/// From the end of each fault to the first write that was acknowledged after it, in seconds.
-pub(crate) fn recoveries(windows: &[Window], acknowledged: &[Moment]) -> BTreeMap<&'static str, Vec<f64>> {
+/// From the end of each fault to the first write that was acknowledged after it, in seconds. While another fault still
+/// keeps everybody from writing (`blocked`), its end counts.
+pub(crate) fn recoveries(
+    windows: &[Window],
+    blocked: &[(Moment, Moment)],
+    acknowledged: &[Moment],
+) -> BTreeMap<&'static str, Vec<f64>> {
+    let mut blocked = blocked.to_vec();
+    blocked.sort_unstable();
     let mut recoveries: BTreeMap<&'static str, Vec<f64>> = BTreeMap::new();
     for window in windows {
-        let next = acknowledged.partition_point(|&at| at < window.healed);
+        let mut from = window.healed;
+        for &(begun, healed) in &blocked {
+            if begun <= from && from < healed {
+                from = healed;
+            }
+        }
+        let next = acknowledged.partition_point(|&at| at < from);
         let Some(at) = acknowledged.get(next) else { continue };
-        recoveries.entry(window.fault.name()).or_default().push((at - window.healed) as f64 / 1e6);
+        recoveries.entry(window.fault.name()).or_default().push((at - from) as f64 / 1e6);
     }
     recoveries.values_mut().for_each(|times| times.sort_by(f64::total_cmp));
     recoveries
