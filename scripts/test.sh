@@ -10,6 +10,12 @@ set -euo pipefail
 grpcurl_version=v1.9.3
 grpcio_version=1.76.0
 buf_version=1.75.0
+protoc_gen_go_version=v1.36.12
+protoc_gen_go_grpc_version=v1.6.2
+grpc_go_version=v1.85.0
+grpc_js_version=1.14.7
+proto_loader_version=0.8.1
+tsx_version=4.23.15
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cd "$root"
@@ -118,14 +124,39 @@ install_grpcurl() {
 }
 
 has_grpcio() {
-    [ -x "$tools/venv/bin/python" ] && "$tools/venv/bin/python" -c 'import grpc, grpc_reflection' 2>/dev/null
+    [ -x "$tools/venv/bin/python" ] && "$tools/venv/bin/python" -c 'import grpc, grpc_reflection, grpc_tools' 2>/dev/null
 }
 
 install_grpcio() {
     rm -rf "$tools/venv"
     python3 -m venv "$tools/venv" &&
         "$tools/venv/bin/python" -m pip install --quiet --disable-pip-version-check --only-binary=:all: \
-            "grpcio==$grpcio_version" "grpcio-reflection==$grpcio_version"
+            "grpcio==$grpcio_version" "grpcio-reflection==$grpcio_version" "grpcio-tools==$grpcio_version"
+}
+
+# The code that a Go client of docs/clients.md imports, and the modules that it needs.
+install_go_client() {
+    local client=$tools/go-client
+    rm -rf "$client" && mkdir -p "$client"
+    export GOTOOLCHAIN=local CGO_ENABLED=0
+    GOBIN=$tools go install "google.golang.org/protobuf/cmd/protoc-gen-go@$protoc_gen_go_version" &&
+        GOBIN=$tools go install "google.golang.org/grpc/cmd/protoc-gen-go-grpc@$protoc_gen_go_grpc_version" &&
+        PATH=$tools:$PATH npx --yes "--package=@bufbuild/buf@$buf_version" buf generate --path proto/scrip --output "$client" --template '{
+            "version": "v2",
+            "managed": {"enabled": true, "disable": [{"path": "google", "file_option": "go_package"}], "override": [
+                {"file_option": "go_package_prefix", "module": "", "value": "example.com/billing/gen"}]},
+            "plugins": [
+                {"local": "protoc-gen-go", "out": "gen", "opt": "paths=source_relative"},
+                {"local": "protoc-gen-go-grpc", "out": "gen", "opt": "paths=source_relative"}]}' &&
+        cd "$client" && go mod init example.com/billing && go get "google.golang.org/grpc@$grpc_go_version" &&
+        go mod tidy && go build ./...
+}
+
+install_node_client() {
+    local client=$tools/node-client
+    rm -rf "$client" && mkdir -p "$client"
+    npm install --silent --no-fund --no-audit --prefix "$client" \
+        "@grpc/grpc-js@$grpc_js_version" "@grpc/proto-loader@$proto_loader_version" "tsx@$tsx_version"
 }
 
 check "rustc, cargo and cc are there" present
@@ -158,6 +189,24 @@ elif run "install grpcio $grpcio_version" install_grpcio && has_grpcio; then
     check "Python's grpcio is there" true
 else
     skip "Python's grpcio is there" "no venv with grpcio could be made (see above); the tests with it did not run"
+fi
+if [ -f "$tools/go-client/go.sum" ]; then
+    check "the Go client's modules are there" true
+elif ! has go || ! has npx; then
+    skip "the Go client's modules are there" "Go or npx is not installed; the test of the Go client did not run"
+elif run "make the Go client's modules" install_go_client; then
+    check "the Go client's modules are there" true
+else
+    skip "the Go client's modules are there" "they could not be made (see above); the test of the Go client did not run"
+fi
+if [ -x "$tools/node-client/node_modules/.bin/tsx" ]; then
+    check "the TypeScript client's packages are there" true
+elif ! has npm; then
+    skip "the TypeScript client's packages are there" "npm is not installed; the test of that client did not run"
+elif run "install the TypeScript client's packages" install_node_client; then
+    check "the TypeScript client's packages are there" true
+else
+    skip "the TypeScript client's packages are there" "npm install failed (see above); the test did not run"
 fi
 PATH=$tools:$PATH
 

@@ -17,7 +17,8 @@ const VARIABLE: &str = "SCRIP_KEK";
 pub struct KekArgs {
     /// File of the keys that seal fal keys in the database: one ID:64-HEX-DIGITS a line, the first one seals
     ///
-    /// Only its owner may have access to it (chmod 600). Keep a backup of it apart from the database: without it the
+    /// Only its owner may have access to it (chmod 600), and its group where it belongs to another owner, as a mounted
+    /// secret does. Keep a backup of it apart from the database: without it the
     /// stored fal keys cannot be read. The environment variable SCRIP_KEK can hold the same entries, parted by commas
     /// or line breaks, instead of a file.
     #[arg(long, env = "SCRIP_KEK_FILE", value_name = "FILE", hide_env_values = true)]

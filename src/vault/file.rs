@@ -65,7 +65,8 @@ fn io(doing: &'static str) -> impl Fn(std::io::Error) -> FileProblem {
 }
 
 impl Keyring {
-    /// Reads a file of KEKs (see [`parse`](Self::parse)). On Unix nobody but its owner may have access to it.
+    /// Reads a file of KEKs (see [`parse`](Self::parse)). On Unix nobody but its owner may have access to it;
+    /// a file of another owner may be readable for its group.
     ///
     /// # Errors
     /// [`FileError`]; it never shows what the file holds.
@@ -113,12 +114,21 @@ fn check(found: &Metadata) -> Result<(), FileProblem> {
     }
     #[cfg(unix)]
     {
-        let mode = std::os::unix::fs::MetadataExt::mode(found) & 0o7777;
-        if mode & 0o077 != 0 {
+        use std::os::unix::fs::MetadataExt;
+        let mode = found.mode() & 0o7777;
+        if !is_private(mode, found.uid(), rustix::process::geteuid().as_raw()) {
             return Err(FileProblem::Open { mode });
         }
     }
     Ok(())
+}
+
+/// Whether a file is for its reader alone. A file of another owner can only be read through its group: so orchestrators
+/// hand secrets to a process that is not root. Whoever owns the file can keep the group out, and must.
+#[cfg(unix)]
+pub(super) const fn is_private(mode: u32, owner: u32, reader: u32) -> bool {
+    let for_others = if owner == reader { 0o077 } else { 0o037 };
+    mode & for_others == 0
 }
 
 /// Writes a file beside `path` and then gives it its name: a link is made whole, and never over another file.

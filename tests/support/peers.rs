@@ -23,7 +23,19 @@ pub fn python_with_grpc() -> Option<PathBuf> {
     found
 }
 
-fn installed(tool: &str) -> Option<PathBuf> {
+/// A Python with `grpcio-tools` as well, which compiles protos when a program starts. `None` has been said aloud.
+pub fn python_with_grpc_tools() -> Option<PathBuf> {
+    let python = python_with_grpc()?;
+    let asked = std::process::Command::new(&python).args(["-c", "import grpc_tools"]).status();
+    if asked.is_ok_and(|status| status.success()) {
+        return Some(python);
+    }
+    super::say_not_run("target/tools/venv has no grpcio-tools (scripts/test.sh installs it)");
+    None
+}
+
+/// A file under `target/tools`, if it is there.
+pub fn installed(tool: &str) -> Option<PathBuf> {
     // The target directory may be anywhere; the binaries under test are in its profile's folder.
     let target = Path::new(env!("CARGO_BIN_EXE_scrip")).parent()?.parent()?;
     let path = target.join("tools").join(tool);

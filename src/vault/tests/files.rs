@@ -108,6 +108,23 @@ fn drafts_of_processes_that_died_are_stepped_over() {
 
 #[cfg(unix)]
 #[test]
+fn a_file_that_another_owner_hands_over_by_a_group_is_private_and_one_of_ones_own_is_not() {
+    use crate::vault::file::is_private;
+    const US: u32 = 1000;
+    const ROOT: u32 = 0;
+    for mode in [0o600, 0o400] {
+        assert!(is_private(mode, US, US) && is_private(mode, ROOT, US), "{mode:o}");
+    }
+    // As an orchestrator mounts a secret for a process that is not root.
+    assert!(is_private(0o440, ROOT, US) && is_private(0o640, ROOT, US));
+    assert!(!is_private(0o440, US, US), "its owner can and should keep the group out");
+    for mode in [0o444, 0o604, 0o460, 0o450, 0o441] {
+        assert!(!is_private(mode, ROOT, US), "{mode:o}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
 fn a_file_that_others_can_get_at_is_refused_with_the_remedy() {
     let folder = folder();
     let path = written(folder.path(), format!("k:{}", "ab".repeat(32)));
