@@ -144,12 +144,13 @@ async fn cut_commits(world: &World, hold: Duration, chance: &mut Chance) -> Resu
     let before: u64 = cuts().sum();
     let until = Instant::now() + hold;
     while Instant::now() < until {
-        let replica = &world.replicas[chance.below(world.replicas.len())];
-        let cut = chance.of(&[Cut::BeforeCommit, Cut::AfterCommit]);
-        if let Some((_, proxy)) = &replica.database {
-            proxy.arm(cut, chance.between(1, 4).unsigned_abs());
+        for replica in world.replicas.iter() {
+            let cut = chance.of(&[Cut::BeforeCommit, Cut::AfterCommit]);
+            if let Some((_, proxy)) = &replica.database {
+                proxy.arm(cut, chance.between(1, 3).unsigned_abs());
+            }
         }
-        sleep(chance.millis(20, 300)).await;
+        sleep(chance.millis(50, 400)).await;
     }
     Ok(format!("{} COMMITs", cuts().sum::<u64>() - before))
 }
