@@ -281,7 +281,9 @@ impl Run<'_> {
         }
         let acknowledged = checks::run::acknowledged(&history);
         let replicas = self.options.replicas;
-        let blocked = deeds.windows.iter().filter(|window| window.fault.blocks(replicas));
+        // What could not be made may yet have kept everybody from writing while it was tried.
+        let all = deeds.windows.iter().chain(deeds.failed.iter().map(|(window, _)| window));
+        let blocked = all.filter(|window| window.fault.blocks(replicas));
         let blocked: Vec<_> = blocked.map(|window| (window.begun, window.healed)).collect();
         checks::run::liveness(&acknowledged, &blocked, beside.over, found);
         checks::run::logs(&logs, self.bill.canary(), found);
@@ -291,8 +293,10 @@ impl Run<'_> {
             found.add("drain", || format!("replica {} did not stop on SIGTERM", replica.number));
         }
         let mut not_run = not_run;
-        for (fault, why) in deeds.failed {
-            not_run.push((fault.name().to_owned(), format!("tried, and not made: {why}")));
+        for (window, why) in deeds.failed {
+            let at = window.begun as f64 / 1e6;
+            not_run
+                .push((window.fault.name().to_owned(), format!("tried at {at:.1} s, and not made: {why}")));
         }
         Ok(Report {
             seed: self.options.seed,

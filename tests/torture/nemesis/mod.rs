@@ -18,7 +18,7 @@ use inflict::{Storms, inflict};
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Deeds {
     pub(crate) windows: Vec<Window>,
-    pub(crate) failed: Vec<(Fault, String)>,
+    pub(crate) failed: Vec<(Window, String)>,
 }
 
 pub(crate) struct Plan<'a> {
@@ -58,7 +58,7 @@ pub(crate) async fn torment(plan: &Plan<'_>) -> Deeds {
         for (window, failure) in inflicted.await {
             match failure {
                 None => deeds.windows.push(window),
-                Some(why) => deeds.failed.push((window.fault, why)),
+                Some(why) => deeds.failed.push((window, why)),
             }
         }
         sleep_until(over.min(end)).await;

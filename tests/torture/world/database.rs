@@ -40,7 +40,7 @@ impl Database {
     pub(crate) async fn ensure_running(&self) -> Result<(), String> {
         let Some(cluster) = self.cluster() else { return Ok(()) };
         let mut last = String::new();
-        for _ in 0..10 {
+        for _ in 0..120 {
             if let Ok(connection) = postgres(&self.url()).await {
                 connection.close().await.ok();
                 return Ok(());
