@@ -48,7 +48,7 @@ use nemesis::inflict::{Storms, heal_all};
 use nemesis::{Deeds, torment};
 use options::{Options, StoreKind};
 use report::{Report, recoveries, tallies};
-use tables::{disagreements, load as load_tables};
+use tables::{disagreements, load as load_tables, overdue};
 use workload::Workload;
 use world::World;
 
@@ -259,6 +259,7 @@ impl Run<'_> {
             self.findings.add("evidence", || why);
         }
         println!("judging");
+        self.overdue(&mut doubts).await;
         self.verify(&mut doubts).await;
         let books = load_tables(&self.world.database).await.map_err(|why| format!("the tables: {why}"))?;
         let history = self.load.recorder.take();
@@ -312,6 +313,22 @@ impl Run<'_> {
             findings: std::mem::take(found),
             doubts,
         })
+    }
+
+    /// With everything healed, what is due is swept.
+    async fn overdue(&mut self, doubts: &mut Vec<String>) {
+        let mut seen = Ok(Vec::new());
+        for _ in 0..20 {
+            seen = overdue(&self.world.database).await;
+            if seen.as_ref().is_ok_and(Vec::is_empty) {
+                return;
+            }
+            sleep(Duration::from_secs(1)).await;
+        }
+        match seen {
+            Ok(late) => late.into_iter().for_each(|what| self.findings.add("overdue", || what)),
+            Err(why) => doubts.push(format!("it was not seen whether all that is due is closed: {why}")),
+        }
     }
 
     /// The product's own `verify`, beside the checkers here.

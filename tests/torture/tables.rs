@@ -30,30 +30,57 @@ pub(crate) async fn load(database: &Database) -> Result<Books, sqlx::Error> {
 
 /// What disagrees in one snapshot of the live database.
 pub(crate) async fn disagreements(database: &Database) -> Result<Vec<String>, sqlx::Error> {
+    let asked = LIVE.map(|(sql, what)| (sql.to_owned(), what));
+    answered(database, &asked).await
+}
+
+/// Holds and leases whose time was over ten seconds ago, and that nobody has closed.
+pub(crate) async fn overdue(database: &Database) -> Result<Vec<String>, sqlx::Error> {
+    let moment = match database {
+        Database::Postgres(..) => "clock_timestamp() - interval '10 seconds'",
+        Database::Sqlite(_) => "strftime('%Y-%m-%d %H:%M:%f000', 'now', '-10 seconds')",
+    };
+    let asked = [
+        (
+            format!(
+                "SELECT t.task_id FROM ts_fal_tasks AS t WHERE t.hold_expires_at < {moment} AND NOT EXISTS
+                 (SELECT 1 FROM scrip_leases AS l WHERE l.task_id = t.task_id AND l.released_at IS NULL)"
+            ),
+            "a hold whose time is over is open",
+        ),
+        (
+            format!("SELECT lease_id FROM scrip_leases WHERE released_at IS NULL AND expires_at < {moment}"),
+            "a lease whose time is over takes a slot",
+        ),
+    ];
+    answered(database, &asked).await
+}
+
+/// The rows of all these, asked in one snapshot; each row is something wrong.
+async fn answered(database: &Database, asked: &[(String, &str)]) -> Result<Vec<String>, sqlx::Error> {
+    let mut wrong = Vec::new();
+    macro_rules! ask {
+        ($connection:ident) => {
+            for (sql, what) in asked {
+                let rows = sqlx::query(AssertSqlSafe(sql.as_str())).fetch_all(&mut $connection).await?;
+                wrong.extend(rows.iter().map(|row| format!("{what}: {}", row.get::<String, _>(0))));
+            }
+            $connection.close().await?;
+        };
+    }
     match database {
         Database::Postgres(_, url) => {
             let mut connection = database::postgres(url).await?;
             connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
-            let mut wrong = Vec::new();
-            for (sql, what) in LIVE {
-                let rows = sqlx::query(sql).fetch_all(&mut connection).await?;
-                wrong.extend(rows.iter().map(|row| format!("{what}: {}", row.get::<String, _>(0))));
-            }
-            connection.close().await?;
-            Ok(wrong)
+            ask!(connection);
         }
         Database::Sqlite(path) => {
             let mut connection = database::sqlite(path, true).await?;
             connection.execute("BEGIN").await?;
-            let mut wrong = Vec::new();
-            for (sql, what) in LIVE {
-                let rows = sqlx::query(sql).fetch_all(&mut connection).await?;
-                wrong.extend(rows.iter().map(|row| format!("{what}: {}", row.get::<String, _>(0))));
-            }
-            connection.close().await?;
-            Ok(wrong)
+            ask!(connection);
         }
     }
+    Ok(wrong)
 }
 
 /// What must be empty at every moment.

@@ -17,7 +17,13 @@ mod checks;
 mod fault;
 #[path = "../torture/history.rs"]
 mod history;
+mod live;
 mod planted;
 #[path = "../torture/report/mod.rs"]
 mod report;
+#[path = "../support/mod.rs"]
+mod support;
+#[path = "../torture/tables.rs"]
+mod tables;
 mod whole;
+mod world;
