@@ -6,8 +6,9 @@
 #   scripts/torture.sh --help                # all options
 #
 # Builds what it needs: the harness and the binary under torture in one profile, release unless --debug is the first
-# argument. As root on Debian it installs faketime if that is missing, for the fault of the wall clock. docs/proof/torture.md says what is
-# done and what is checked. Exit code 0: nothing was found; 1: violations; 2: it is not known, or it could not run.
+# argument. As root on Debian it installs faketime if that is missing, for the fault of the wall clock.
+# docs/proof/torture.md says what is done and what is checked. Exit code 0: nothing was found; 1: violations; 2: it is
+# not known, or it could not run.
 set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -24,7 +25,7 @@ if ! command -v faketime >/dev/null 2>&1 && command -v apt-get >/dev/null 2>&1 &
 fi
 
 # The message of the build names the harness, whatever its hash is.
-built=$(cargo build --locked "${profile[@]}" --bench torture --message-format=json) || exit 2
+built=$(cargo build --locked "${profile[@]}" --bench torture --message-format=json-render-diagnostics) || exit 2
 harness=$(printf '%s\n' "$built" | sed -n 's/.*"name":"torture".*"executable":"\([^"]*\)".*/\1/p' | tail -n 1)
 if [ ! -x "$harness" ]; then
     echo "the build names no harness" >&2

@@ -35,6 +35,7 @@ pub(crate) struct Options {
     #[arg(long, default_value_t = 1)]
     pub(crate) seed: u64,
 
+    /// What the servers keep their books in
     #[arg(long, value_enum, default_value = "sqlite")]
     pub(crate) store: StoreKind,
 
@@ -58,7 +59,7 @@ pub(crate) struct Options {
     #[arg(long)]
     pub(crate) out: Option<PathBuf>,
 
-    /// Keep the history, the logs and the report of a failed run in this folder
+    /// Keep the history and the logs of the run in this folder
     #[arg(long)]
     pub(crate) keep: Option<PathBuf>,
 

@@ -173,13 +173,18 @@ impl Run<'_> {
         let is_postgres = self.options.store == StoreKind::Postgres;
         let mut not_run = Vec::new();
         let possible = chosen.into_iter().filter(|fault| {
-            let absent = self.world.not_run.iter().find(|(name, _)| *name == fault.name());
-            let why = fault.is_foreign_to(is_postgres).or(absent.map(|(_, why)| why.as_str()));
-            if let Some(why) = why {
-                println!("  DID NOT RUN: {}: {why}", fault.name());
-                not_run.push((fault.name().to_owned(), why.to_owned()));
-            }
-            why.is_none()
+            let why = match fault.is_foreign_to(is_postgres) {
+                Some(why) => format!("not of this store: {why}"),
+                None => match self.world.not_run.iter().find(|(name, _)| *name == fault.name()) {
+                    None => return true,
+                    Some((name, why)) => {
+                        println!("DID NOT RUN: {name}: {why}");
+                        why.clone()
+                    }
+                },
+            };
+            not_run.push((fault.name().to_owned(), why));
+            false
         });
         (possible.collect(), not_run)
     }
