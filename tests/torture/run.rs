@@ -29,7 +29,7 @@ mod tables;
 mod workload;
 mod world;
 
-use std::process::ExitCode;
+use std::process::{ExitCode, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -265,6 +265,7 @@ impl Run<'_> {
         }
         println!("judging");
         self.overdue(&mut doubts).await;
+        self.secrets_at_rest(&mut doubts).await;
         self.verify(&mut doubts).await;
         let books = load_tables(&self.world.database).await.map_err(|why| format!("the tables: {why}"))?;
         let history = self.load.recorder.take();
@@ -333,6 +334,23 @@ impl Run<'_> {
         match seen {
             Ok(late) => late.into_iter().for_each(|what| self.findings.add("overdue", || what)),
             Err(why) => doubts.push(format!("it was not seen whether all that is due is closed: {why}")),
+        }
+    }
+
+    /// No file of the database holds a secret in the clear.
+    async fn secrets_at_rest(&mut self, doubts: &mut Vec<String>) {
+        let mut grep = tokio::process::Command::new("grep");
+        grep.args(["-rlaF", self.bill.canary()]).arg(self.world.guard.disk()).stdin(Stdio::null());
+        match timeout(VERIFY_WITHIN, grep.output()).await {
+            // Nothing was found; a file may well have gone meanwhile.
+            Ok(Ok(output)) if output.stdout.is_empty() => {}
+            Ok(Ok(output)) => {
+                let files = String::from_utf8_lossy(&output.stdout).into_owned();
+                self.findings.add("secret", || format!("in the clear in {files}"));
+            }
+            Ok(Err(_)) | Err(_) => {
+                doubts.push("the database's files were not searched for secrets".to_owned())
+            }
         }
     }
 
