@@ -292,6 +292,9 @@ impl Run<'_> {
         let all = deeds.windows.iter().chain(deeds.failed.iter().map(|(window, _)| window));
         let blocked = all.filter(|window| window.fault.blocks(replicas));
         let blocked: Vec<_> = blocked.map(|window| (window.begun, window.healed)).collect();
+        let stall = checks::run::longest_stall(&acknowledged, &blocked, beside.over);
+        let what = "longest time without an acknowledged write while a server and the database were well";
+        facts.push((what.to_owned(), format!("{:.1} s", stall as f64 / 1e6)));
         checks::run::liveness(&acknowledged, &blocked, beside.over, found);
         checks::run::logs(&logs, self.bill.canary(), found);
         checks::run::answers(&history, self.bill.canary(), found);

@@ -39,6 +39,9 @@ fn half_a_minute_without_a_write_is_flagged_unless_nothing_could_be_written() {
     assert_eq!(liveness(&ends_early, &[]), 1);
     // Two that overlap are one time.
     assert_eq!(liveness(&gap, &[(20, 40), (30, 58)]), 0);
+    let moments: Vec<u64> = gap.iter().map(|at| at * SECOND).collect();
+    let longest = |blocked| run::longest_stall(&moments, blocked, 100 * SECOND);
+    assert_eq!((longest(&[]), longest(&[(19 * SECOND, 50 * SECOND)])), (41 * SECOND, 10 * SECOND));
 }
 
 #[test]

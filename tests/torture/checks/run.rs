@@ -18,34 +18,43 @@ pub(crate) fn acknowledged(history: &[Op]) -> Vec<Moment> {
     moments
 }
 
-/// `blocked` are the times in which nothing could be written, `over` the end of the load.
-pub(crate) fn liveness(moments: &[Moment], blocked: &[(Moment, Moment)], over: Moment, found: &mut Findings) {
+/// The times without an acknowledged write while a server and the database were well. `blocked` are the times in which
+/// nothing could be written, `over` is the end of the load.
+fn stalls(moments: &[Moment], blocked: &[(Moment, Moment)], over: Moment) -> Vec<(Moment, Moment)> {
     let mut blocked = blocked.to_vec();
     blocked.sort_unstable();
-    let mut from = 0;
+    let mut stalls = Vec::new();
+    let mut well = 0;
     for (begun, healed) in blocked.into_iter().chain([(over, over)]) {
-        if begun > from {
-            within(moments, from, begun.min(over), found);
+        let until = begun.min(over);
+        if until > well {
+            let first = moments.partition_point(|&at| at < well);
+            let last = moments.partition_point(|&at| at < until);
+            let mut before = well;
+            for &at in moments[first..last].iter().chain([&until]) {
+                stalls.push((before, at));
+                before = at;
+            }
         }
-        from = from.max(healed);
+        well = well.max(healed);
     }
+    stalls
 }
 
-fn within(moments: &[Moment], from: Moment, to: Moment, found: &mut Findings) {
-    let first = moments.partition_point(|&at| at < from);
-    let last = moments.partition_point(|&at| at < to);
-    let mut before = from;
-    for &at in moments[first..last].iter().chain([&to]) {
-        if at - before > STILL {
+/// The longest of these.
+pub(crate) fn longest_stall(moments: &[Moment], blocked: &[(Moment, Moment)], over: Moment) -> Moment {
+    stalls(moments, blocked, over).into_iter().map(|(from, to)| to - from).max().unwrap_or_default()
+}
+
+/// None of these is too long.
+pub(crate) fn liveness(moments: &[Moment], blocked: &[(Moment, Moment)], over: Moment, found: &mut Findings) {
+    for (from, to) in stalls(moments, blocked, over) {
+        if to - from > STILL {
             found.add("liveness", || {
-                format!(
-                    "nothing was acknowledged from {:.1} s to {:.1} s",
-                    before as f64 / 1e6,
-                    at as f64 / 1e6
-                )
+                let seconds = |at: Moment| at as f64 / 1e6;
+                format!("nothing was acknowledged from {:.1} s to {:.1} s", seconds(from), seconds(to))
             });
         }
-        before = at;
     }
 }
 
