@@ -245,6 +245,14 @@ fi
 
 check "documentation" env RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --locked
 
+# Real servers and databases under faults, a minute each; scripts/proof.sh has the long ones.
+check "torture on SQLite, a minute" scripts/torture.sh --debug --minutes 1 --store sqlite
+if has_postgresql; then
+    check "torture on PostgreSQL, a minute" scripts/torture.sh --debug --minutes 1 --store postgres --replicas 3
+else
+    skip "torture on PostgreSQL, a minute" "PostgreSQL was not found"
+fi
+
 if has shellcheck; then
     check "shellcheck" shellcheck scripts/*.sh .ci/run
 else

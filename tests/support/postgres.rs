@@ -155,6 +155,22 @@ impl Cluster {
         self.pg_ctl(&["restart", "-m", "fast"]).await;
     }
 
+    /// Calls `pg_ctl` on a cluster of one's own and waits until what it asks for is so, or says why it is not: for a
+    /// test in which it may well not be.
+    pub async fn try_pg_ctl(&self, arguments: &[&str]) -> Result<(), String> {
+        self.may_disturb();
+        let local = Arc::clone(self.local.as_ref().expect("started here"));
+        let arguments: Vec<String> = arguments.iter().map(|&word| word.to_owned()).collect();
+        let ran = tokio::task::spawn_blocking(move || local.pg_ctl(&arguments));
+        ran.await.unwrap_or_else(|why| Err(why.to_string()))
+    }
+
+    /// The first process of a cluster that was started here; `None` while it is down.
+    pub fn postmaster(&self) -> Option<u32> {
+        let pid = std::fs::read_to_string(self.local().data().join("postmaster.pid")).ok()?;
+        pid.lines().next()?.trim().parse().ok()
+    }
+
     /// Ends every client session of a cluster of one's own, and answers how many there were.
     pub async fn kill_backends(&self) -> u64 {
         self.may_disturb();
