@@ -218,6 +218,8 @@ if [ -f tests/pure/Cargo.toml ]; then
 else
     skip "tests/pure" "there is no such package yet"
 fi
+# Nothing is measured here: only that what measures is in order.
+packages+=(benches/peers)
 
 for package in "${packages[@]}"; do
     at=$([ "$package" = . ] || echo " ($package)")
