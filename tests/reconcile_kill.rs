@@ -1,5 +1,6 @@
-//! A reconciliation on a real server that is killed in the middle of its pages: whoever starts the server again has
-//! nothing else to do, nothing that was kept is fetched again, and what comes of the run is what would have come of it.
+//! A reconciliation on a real server that is killed in the middle of its pages: whoever starts the server again, or has
+//! another one beside it, has nothing else to do, nothing that was kept is fetched again, and what comes of the run is
+//! what would have come of it.
 
 #![allow(clippy::unwrap_used)]
 
@@ -13,9 +14,11 @@ use scrip::clock::{Clock, System};
 use scrip::fal::fake::{Event, FakeFal, Fault, Route, Workspace};
 use scrip::pb;
 use scrip::pb::reconciliation_service_client::ReconciliationServiceClient;
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
 use support::client::{KEK, Scrip, charge, verify};
-use support::eventually;
 use support::server::Launch;
+use support::{eventually, postgres};
 use tonic::transport::Channel;
 
 const MODEL: &str = "fal-ai/flux/dev";
@@ -29,13 +32,13 @@ fn url(file: &Path) -> String {
     format!("sqlite://{}", file.display())
 }
 
-async fn serve(file: &Path, fal: &FakeFal) -> (Scrip, Runs) {
-    let launch = Launch::new(&url(file))
+async fn serve(url: &str, fal: &FakeFal) -> (Scrip, Runs) {
+    let launch = Launch::new(url)
         .env("SCRIP_KEK", KEK)
         .env("SCRIP_FAL_BASE_URL", fal.base_url())
         .env("SCRIP_FAL_ALLOW_LOOPBACK", "true")
         .env("SCRIP_BILLING_LAG", "0s");
-    let scrip = Scrip::on(launch, url(file), None).await;
+    let scrip = Scrip::on(launch, url.to_owned(), None).await;
     let runs = ReconciliationServiceClient::new(scrip.server.channel().await);
     (scrip, runs)
 }
@@ -59,9 +62,9 @@ async fn task(scrip: &mut Scrip, fal: &FakeFal, id: &str, billed: &str) {
 }
 
 /// Books with something to find, left by a server that was stopped as it should be; the period that holds all of it.
-async fn books(file: &Path, fal: &FakeFal) -> pb::StartReconciliationRequest {
+async fn books(url: &str, fal: &FakeFal) -> pb::StartReconciliationRequest {
     fal.world().add(Workspace::new("acme", "0.5").key("key-a:s3cret"));
-    let (mut scrip, _) = serve(file, fal).await;
+    let (mut scrip, _) = serve(url, fal).await;
     let account = pb::CreateAccountRequest {
         name: "main".into(),
         api_key: "key-a:s3cret".into(),
@@ -104,8 +107,7 @@ async fn over(runs: &mut Runs, id: i64) -> (pb::Reconciliation, Vec<pb::Finding>
         let mut progress = runs.watch_reconciliation(request).await.unwrap().into_inner();
         while progress.message().await.unwrap().is_some() {}
     };
-    // The killed server's lease of the work keeps others from it for half a minute.
-    tokio::time::timeout(2 * support::STUCK_AFTER, watching).await.expect("the run comes to its end");
+    tokio::time::timeout(support::STUCK_AFTER, watching).await.expect("the run comes to its end");
     let request = pb::GetReconciliationRequest { reconciliation_id: id, ..Default::default() };
     let run = runs.get_reconciliation(request).await.unwrap().into_inner().reconciliation.unwrap();
     assert!(run.create_time.is_some() && run.evidence_time.is_some() && run.complete_time.is_some());
@@ -114,7 +116,10 @@ async fn over(runs: &mut Runs, id: i64) -> (pb::Reconciliation, Vec<pb::Finding>
     for finding in &mut findings {
         assert_eq!(std::mem::take(&mut finding.reconciliation_id), id);
         let mut evidence: serde_json::Value = serde_json::from_str(&finding.evidence).unwrap();
-        evidence.as_object_mut().unwrap().remove("balance_time");
+        // The moment of the evidence is each run's own.
+        if let Some(time) = evidence.as_object_mut().unwrap().remove("balance_time") {
+            assert_eq!(time.as_i64(), run.evidence_time.as_ref().map(micros));
+        }
         finding.evidence = evidence.to_string();
     }
     let report = pb::Reconciliation {
@@ -125,6 +130,10 @@ async fn over(runs: &mut Runs, id: i64) -> (pb::Reconciliation, Vec<pb::Finding>
         ..run
     };
     (report, findings)
+}
+
+fn micros(time: &Timestamp) -> i64 {
+    time.seconds * 1_000_000 + i64::from(time.nanos) / 1_000
 }
 
 /// The pages of events that were asked for, each by the cursor that led to it.
@@ -140,40 +149,93 @@ fn balances_asked(fal: &FakeFal) -> usize {
     fal.seen().iter().filter(|seen| seen.path.ends_with("account/billing")).count()
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_run_whose_server_is_killed_between_pages_is_taken_up_by_itself_and_ends_as_if_nothing_had_been() {
-    let folder = tempfile::tempdir().unwrap();
-    let (file, copy) = (folder.path().join("scrip.db"), folder.path().join("copy.db"));
-    let fal = FakeFal::start().await.unwrap();
-    let request = books(&file, &fal).await;
-    std::fs::copy(&file, &copy).unwrap();
-    fal.world().page = Some(2);
+/// Ends the lease of a server that was killed: nobody need wait for the half minute.
+const EXPIRE: &str =
+    "UPDATE scrip_leader_leases SET expires_at = '1970-01-01 00:00:00.000000' WHERE name = 'reconcile'";
 
-    // Two pages come; the third is asked for, and its answer never comes.
+/// A server in the middle of a run: two pages came, the third is asked for, and its answer never comes.
+async fn in_the_middle(url: &str, fal: &FakeFal, request: &pb::StartReconciliationRequest) -> (Scrip, i64) {
+    fal.world().page = Some(2);
     fal.world().plan(Route::Events, 2, Fault::Delay(Duration::ZERO));
     fal.world().plan(Route::Events, 1, Fault::Delay(Duration::from_secs(600)));
-    let (mut scrip, mut runs) = serve(&file, &fal).await;
-    let id = begin(&mut runs, &request).await;
-    eventually("the third page is asked for", || async { pages_asked(&fal).len() == 3 }).await;
-    scrip.server.kill9().await;
-    let before = pages_asked(&fal);
-    assert_eq!((before.len(), balances_asked(&fal)), (3, 1));
+    let (scrip, mut runs) = serve(url, fal).await;
+    let id = begin(&mut runs, request).await;
+    eventually("the third page is asked for", || async { pages_asked(fal).len() == 3 }).await;
+    (scrip, id)
+}
 
-    let (_restarted, mut runs) = serve(&file, &fal).await;
-    let disturbed = over(&mut runs, id).await;
-    let after = &pages_asked(&fal)[before.len()..];
+/// What was asked for until the server was killed.
+async fn killed(mut scrip: Scrip, fal: &FakeFal) -> Vec<Option<String>> {
+    scrip.server.kill9().await;
+    let before = pages_asked(fal);
+    assert_eq!((before.len(), balances_asked(fal)), (3, 1));
+    before
+}
+
+/// The run of the killed server goes on where it was left, and ends as the one on the copy of the books does.
+async fn ends_as_if_nothing_had_been(
+    (id, before): (i64, Vec<Option<String>>),
+    runs: &mut Runs,
+    fal: &FakeFal,
+    (copy, request): (&str, &pb::StartReconciliationRequest),
+) {
+    let disturbed = over(runs, id).await;
+    let after = &pages_asked(fal)[before.len()..];
     assert_eq!(after.first(), before.last(), "it goes on at the page whose answer did not come");
     assert_eq!(after.len(), PAGES - 2, "what was kept is not asked for again: {after:?}");
-    assert_eq!(balances_asked(&fal), 1);
+    assert_eq!(balances_asked(fal), 1);
 
-    let (_undisturbed, mut runs) = serve(&copy, &fal).await;
-    let id = begin(&mut runs, &request).await;
+    let (_undisturbed, mut runs) = serve(copy, fal).await;
+    let id = begin(&mut runs, request).await;
     let undisturbed = over(&mut runs, id).await;
     assert_eq!(undisturbed.0.state(), pb::ReconciliationState::Completed);
     assert_eq!((undisturbed.0.cost_changes, undisturbed.0.costs_applied), (8, 8));
     let rules: Vec<&str> = undisturbed.1.iter().map(|finding| finding.rule.as_str()).collect();
     assert_eq!(rules, ["A1", "A3", "B1", "B1", "B1", "A8"]);
     assert_eq!(disturbed, undisturbed);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_whose_server_is_killed_between_pages_is_taken_up_by_itself_and_ends_as_if_nothing_had_been() {
+    let folder = tempfile::tempdir().unwrap();
+    let (file, copy) = (folder.path().join("scrip.db"), folder.path().join("copy.db"));
+    let fal = FakeFal::start().await.unwrap();
+    let request = books(&url(&file), &fal).await;
+    std::fs::copy(&file, &copy).unwrap();
+
+    let (scrip, id) = in_the_middle(&url(&file), &fal, &request).await;
+    let before = killed(scrip, &fal).await;
+    let mut raw = SqliteConnectOptions::new().filename(&file).connect().await.unwrap();
+    sqlx::query(EXPIRE).execute(&mut raw).await.unwrap();
+    raw.close().await.unwrap();
+    let (_restarted, mut runs) = serve(&url(&file), &fal).await;
+    ends_as_if_nothing_had_been((id, before), &mut runs, &fal, (&url(&copy), &request)).await;
     let (code, output) = verify(&url(&file)).await;
+    assert_eq!(code, Some(0), "{output}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_whose_replica_is_killed_between_pages_is_taken_up_by_another_one_on_postgres() {
+    let Some(cluster) = postgres::shared() else { return };
+    let (database, copy) = (cluster.fresh_database().await, cluster.fresh_database().await);
+    let elsewhere = cluster.fresh_database().await;
+    let fal = FakeFal::start().await.unwrap();
+    let request = books(&database, &fal).await;
+    let name = |url: &str| url.rsplit('/').next().unwrap().split('?').next().unwrap().to_owned();
+    let mut raw = postgres::connect(&elsewhere).await;
+    for sql in [
+        format!("DROP DATABASE {}", name(&copy)),
+        format!("CREATE DATABASE {} TEMPLATE {}", name(&copy), name(&database)),
+    ] {
+        sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut raw).await.unwrap();
+    }
+
+    let (scrip, id) = in_the_middle(&database, &fal, &request).await;
+    let (_other, mut runs) = serve(&database, &fal).await;
+    let before = killed(scrip, &fal).await;
+    let mut raw = postgres::connect(&database).await;
+    sqlx::query(EXPIRE).execute(&mut raw).await.unwrap();
+    ends_as_if_nothing_had_been((id, before), &mut runs, &fal, (&copy, &request)).await;
+    let (code, output) = verify(&database).await;
     assert_eq!(code, Some(0), "{output}");
 }

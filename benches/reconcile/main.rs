@@ -1,8 +1,8 @@
 //! `cargo bench --bench reconcile`: a month of tasks against as many billing events, judged.
 //!
-//! A real run of the real reconciler, on each store. The events are in the database before it begins, as an earlier run
-//! left them, and fal says that there are no more: what is measured is the judging alone, from the snapshot of the
-//! evidence to the end of the run, with every finding, cost and row of the report written. Nothing is applied.
+//! A real run of the real reconciler, on each store. The events are in the database before it is taken up, as if it had
+//! been left once it had fetched them: what is measured is the judging alone, from the snapshot of the evidence to the end
+//! of the run, with every finding, cost and row of the report written. Nothing is applied.
 //!
 //! ```text
 //! cargo bench --bench reconcile -- [--tasks N] [--store sqlite|postgres]
@@ -32,8 +32,7 @@ use std::time::Duration;
 
 use books::Books;
 use month::Month;
-use scrip::ledger::Text;
-use scrip::reconcile::{Phase, Run, RunState, Start};
+use scrip::reconcile::{Phase, Run, RunState};
 use tokio::time::Instant;
 
 const TASKS: i64 = 1_000_000;
@@ -90,11 +89,11 @@ async fn main() -> ExitCode {
 /// Fills the books, runs the run and prints what it took.
 async fn measure(store: &str, mut books: Books, month: Month) {
     let started = Instant::now();
-    fill::fill(&mut books, month).await;
+    let run_id = fill::fill(&mut books, month).await;
     let filled = started.elapsed();
     // What filling took is not the run's.
     let own = reset_peak();
-    let (run, [matching, checking]) = judge(&books, month).await;
+    let (run, [matching, checking]) = judge(&books, run_id).await;
     let peak = peak_kib() / 1_024;
     assert_eq!((run.state, &*run.error), (RunState::Completed, ""), "all evidence was there");
     let [high, medium, low] = run.findings;
@@ -117,12 +116,10 @@ async fn measure(store: &str, mut books: Books, month: Month) {
 }
 
 /// One run; how long it matched, and how long it checked.
-async fn judge(books: &Books, month: Month) -> (Run, [Duration; 2]) {
+async fn judge(books: &Books, run_id: i64) -> (Run, [Duration; 2]) {
     let reconciler = books.reconciler();
     let handle = reconciler.handle();
-    let start = Start { start: Some(month.start()), end: Some(month.end()), ..Start::default() };
-    let run = handle.start(&start, &Text::from("bench")).await.expect("a run").run;
-    let mut watch = handle.watch(run.id);
+    let mut watch = handle.watch(run_id);
     let (mut begun, mut checking) = (None, None);
     while let Some(glimpse) = watch.next().await.expect("progress") {
         match glimpse.progress.phase {
@@ -135,7 +132,7 @@ async fn judge(books: &Books, month: Month) -> (Run, [Duration; 2]) {
     let over = Instant::now();
     let checking = checking.unwrap_or(over);
     let begun = begun.unwrap_or(checking);
-    let run = handle.get(run.id).await.expect("a run");
+    let run = handle.get(run_id).await.expect("a run");
     reconciler.drain().await;
     (run, [checking - begun, over - checking])
 }

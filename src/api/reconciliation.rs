@@ -80,7 +80,8 @@ impl ReconciliationService for Reconciliations {
         let run = self.handle.get(run_id).await?;
         let mut message = convert::run(&run);
         if paging.after().is_none() {
-            convert::days_and_models(&run, &mut message);
+            let summary = self.handle.summary(&run).await?;
+            convert::days_and_models(summary.as_ref(), &mut message);
         }
         let after = paging.after().map(|[layer, number]| (i16::try_from(layer).unwrap_or(i16::MAX), number));
         let rows = self.handle.rows(run_id, after.unwrap_or((0, -1)), paging.fetch()).await?;

@@ -183,12 +183,12 @@ fn phrase(finding: &Finding) -> Phrase {
             en: "Workspace {workspace}: the balance is {balance_nano_usd}, less than {threshold_nano_usd} (accounts {account_ids}).",
             zh: "工作区 {workspace}：余额 {balance_nano_usd}，低于 {threshold_nano_usd}（账号 {account_ids}）。",
         },
-        _ => phrase_b(finding.rule),
+        _ => phrase_b(finding),
     }
 }
 
-fn phrase_b(rule: Rule) -> Phrase {
-    match rule {
+fn phrase_b(finding: &Finding) -> Phrase {
+    match finding.rule {
         Rule::B1 => Phrase {
             en: "Task {task_id} ({app_name}): the runner reported {reported_nano_usd}, fal billed {billed_nano_usd}; difference {difference_nano_usd}.",
             zh: "任务 {task_id}（{app_name}）：运行方上报 {reported_nano_usd}，fal 计费 {billed_nano_usd}；差额 {difference_nano_usd}。",
@@ -212,6 +212,10 @@ fn phrase_b(rule: Rule) -> Phrase {
         Rule::B6 => Phrase {
             en: "Task {task_id} of user {user_id} ({app_name}): {net_points} points charged, {status} for {age_micros}, no live lease and no billing event.",
             zh: "用户 {user_id} 的任务 {task_id}（{app_name}）：已收取 {net_points} 积分，{status} 已 {age_micros}，没有有效租约，也没有计费事件。",
+        },
+        Rule::B7 if finding.evidence.get("unreadable").is_some() => Phrase {
+            en: "Workspace {workspace}: fal's answer cannot be read ({unreadable}): it is kept as it came, and whether usage and events agree cannot be told.",
+            zh: "工作区 {workspace}：fal 的应答无法读取（{unreadable}）：原样保留，无法判断用量与事件是否一致。",
         },
         // B7; the A rules have their phrases above.
         _ => Phrase {
@@ -267,6 +271,7 @@ mod tests {
             Evidence::default(),
             Evidence::new([("of", "model".into())]),
             Evidence::new([("consumed_points", 0_i64.into())]),
+            Evidence::new([("unreadable", vec![].into())]),
         ];
         for rule in Rule::ALL {
             for evidence in &variants {

@@ -406,6 +406,24 @@ fn days_before_and_after_the_period_are_looked_at_and_not_judged() {
 }
 
 #[test]
+fn where_ended_days_alone_are_judged_each_is_in_the_period_it_ends_in_and_counted_in_all() {
+    let judge = |start: Micros, end: Micros, ended_days: bool| {
+        let mut out = Collected::default();
+        let scope = Scope { ended_days, ..Scope::of(start, end, at(DAY), &Thresholds::default()) };
+        let mut audit = Audit::new(scope, Thresholds::default(), vec![]).expect("sound");
+        audit.user_day(&user_day(0, 0, 100), &mut out).expect("in order");
+        audit.task(None, &mut out).expect("wanted");
+        audit.event(None, &mut out).expect("wanted");
+        let report = audit.finish(&mut out).expect("ended");
+        (out.findings.len(), report.days[0].refunded_points)
+    };
+    assert_eq!(judge(at(22 * HOUR), at(23 * HOUR), true), (0, 100), "its consumption may yet come");
+    assert_eq!(judge(at(23 * HOUR), at(DAY), true), (1, 100));
+    assert_eq!(judge(at(0), at(DAY - 1), true), (0, 100));
+    assert_eq!(judge(at(0), at(DAY - 1), false), (1, 100), "who asks for a day so far is told of it");
+}
+
+#[test]
 fn an_event_of_an_unknown_account_and_an_early_end_are_refused() {
     let mut out = Collected::default();
     let mut audit = Audit::new(sample::scope(), Thresholds::default(), vec![]).expect("sound");

@@ -22,6 +22,8 @@ pub(super) struct Workspace {
     pub(super) balance: Option<(i64, Micros)>,
     /// fal's totals.
     pub(super) usage: Option<Usage>,
+    /// What fal answered so that it could not be read.
+    pub(super) unreadable: Vec<Text>,
 }
 
 /// All accounts and workspaces.
@@ -140,6 +142,7 @@ impl Workspace {
             selected: false,
             balance: None,
             usage: None,
+            unreadable: Vec::new(),
         };
         workspace.join(account);
         workspace
@@ -160,6 +163,7 @@ impl Workspace {
             _ => self.usage = self.usage.take().or(account.usage),
         }
         self.selected |= account.selected;
+        self.unreadable.extend(account.unreadable);
         if account.balance.is_some_and(|(_, time)| self.balance.is_none_or(|(_, newest)| time > newest)) {
             self.balance = account.balance;
         }

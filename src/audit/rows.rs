@@ -146,6 +146,8 @@ pub struct Account {
     pub fetch: Fetch,
     /// fal's own totals; `None` where they were not fetched to the end.
     pub usage: Option<Usage>,
+    /// What fal was asked for through it and answered so that it could not be read, in the words of the fetch.
+    pub unreadable: Vec<Text>,
 }
 
 /// What fal's usage endpoint says of a workspace: the control total of its billing events.

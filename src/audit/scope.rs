@@ -21,6 +21,9 @@ pub struct Scope {
     /// Whose findings and rows to show; `None`: everybody's. Tasks of all users are handed in all the same, since
     /// fal's bill is not by user.
     pub users: Option<BTreeSet<UserId>>,
+    /// Whether A5 and A6 judge those days alone that end in the period: of periods that follow each other, one judges
+    /// each day.
+    pub ended_days: bool,
     /// Which moments are of which day.
     pub calendar: Calendar,
     /// What points are worth.
@@ -37,6 +40,7 @@ impl Scope {
             events_end: end.plus(thresholds.billing_lag_micros),
             now,
             users: None,
+            ended_days: false,
             calendar: Calendar::UTC,
             rates: Rates::default(),
         }
@@ -66,6 +70,11 @@ impl Scope {
     pub(super) fn has_day(&self, day: Day) -> bool {
         let (first, last) = self.days();
         first <= day && day <= last
+    }
+
+    /// Whether a day of the period is judged.
+    pub(super) fn judges_day(&self, day: Day) -> bool {
+        !self.ended_days || day < self.calendar.day_of(self.end)
     }
 
     /// Whether all events of a task can be in the evidence: none is older than the task. A task from before the

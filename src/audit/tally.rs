@@ -9,7 +9,7 @@ use super::report::{
     WorkspaceModelRow, WorkspaceRow,
 };
 use super::rules::model::{Unbilled, a2, a3_model};
-use super::rules::workspace::{a1, a8, b7};
+use super::rules::workspace::{a1, a8, b7, b7_unreadable};
 use super::{Day, Event, Finding, Scope, Task, Text, Thresholds, Usage, UserId};
 
 /// Sums of everything that has passed.
@@ -242,6 +242,7 @@ impl Tally {
             let name = &workspace.name;
             emit(a1(name, tally.billed, tally.recorded, workspace.complete, thresholds));
             emit(a8(name, &workspace.accounts, workspace.balance, thresholds));
+            emit(b7_unreadable(name, &workspace.unreadable));
             let Some(usage) = &workspace.usage else { continue };
             if workspace.complete {
                 let window = (tally.window.events, tally.window.cost_nano_usd);

@@ -60,7 +60,11 @@ impl Users {
         let verdict = scope.has_day(day.day).then(|| {
             let sums = self.sums.entry(day.user_id).or_default();
             sums.credited = sums.credited.saturating_add(day.credited);
-            [a5(day, thresholds), a6(day, &self.window, thresholds)]
+            if scope.judges_day(day.day) {
+                [a5(day, thresholds), a6(day, &self.window, thresholds)]
+            } else {
+                [None, None]
+            }
         });
         self.window.push(day);
         Ok(verdict)

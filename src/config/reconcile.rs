@@ -146,6 +146,7 @@ impl AuditArgs {
         }
         let points = self.points_per_usd.0;
         Ok(reconcile::Settings {
+            judges_ended_days: false,
             thresholds: Thresholds {
                 billing_lag_micros: self.billing_lag.micros(),
                 stuck_after_micros: self.stuck_after.micros(),

@@ -44,10 +44,15 @@ pub enum Field {
     Status = 32,
     AccountId = 33,
     UpdateMask = 34,
+    StartTime = 35,
+    EndTime = 36,
+    AccountIds = 37,
+    UserIds = 38,
+    ApplyCosts = 39,
 }
 
 impl Field {
-    const ALL: [Field; 34] = [
+    const ALL: [Field; 39] = [
         Field::Amount,
         Field::AppName,
         Field::TaskType,
@@ -82,6 +87,11 @@ impl Field {
         Field::Status,
         Field::AccountId,
         Field::UpdateMask,
+        Field::StartTime,
+        Field::EndTime,
+        Field::AccountIds,
+        Field::UserIds,
+        Field::ApplyCosts,
     ];
 
     /// The request field's name, as the caller knows it.
@@ -121,6 +131,11 @@ impl Field {
             Field::Status => "status",
             Field::AccountId => "account_id",
             Field::UpdateMask => "update_mask",
+            Field::StartTime => "start_time",
+            Field::EndTime => "end_time",
+            Field::AccountIds => "account_ids",
+            Field::UserIds => "user_ids",
+            Field::ApplyCosts => "apply_costs",
         }
     }
 

@@ -20,7 +20,7 @@ use crate::engine::Handle;
 use crate::fal::{self, EventsQuery, UsageQuery, Window};
 use crate::keypool::AccountId;
 use crate::ledger::{Micros, Text};
-use crate::store::reconcile::{FetchRow, GARBAGE_BYTES, ReconcileStore, Run};
+use crate::store::reconcile::{FetchRow, GARBAGE_BYTES, ReconcileStore, Run, Turn};
 
 /// The state of a fetch that has not come to its end.
 const RUNNING: &str = "running";
@@ -33,6 +33,7 @@ pub(super) struct Fetcher<'a> {
     pub(super) engine: &'a Handle,
     pub(super) client: &'a fal::Client,
     pub(super) run: &'a Run,
+    pub(super) turn: Turn,
     /// The period that billing events are asked for.
     pub(super) events: (Micros, Micros),
     /// Workspaces that are asked at once.
@@ -157,7 +158,7 @@ impl Fetcher<'_> {
             if row.position.is_empty() {
                 row.state = "complete".into();
             }
-            self.store.save_fetch(self.run.id, &row, &events).await?;
+            self.store.save_fetch(self.turn, &row, &events).await?;
             if row.position.is_empty() {
                 return Ok(());
             }
@@ -198,7 +199,7 @@ impl Fetcher<'_> {
     async fn end(&self, mut row: FetchRow) -> Result<(), Halt> {
         row.state = "complete".into();
         row.position = Text::default();
-        Ok(self.store.save_fetch(self.run.id, &row, &[]).await?)
+        Ok(self.store.save_fetch(self.turn, &row, &[]).await?)
     }
 
     async fn fail(&self, mut row: FetchRow, error: &fal::Error) -> Result<(), Halt> {
@@ -212,7 +213,7 @@ impl Fetcher<'_> {
     async fn refuse(&self, mut row: FetchRow, why: &Why) -> Result<(), Halt> {
         row.state = FAILED.into();
         row.error = why.to_json().into();
-        Ok(self.store.save_fetch(self.run.id, &row, &[]).await?)
+        Ok(self.store.save_fetch(self.turn, &row, &[]).await?)
     }
 }
 

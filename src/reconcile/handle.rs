@@ -2,17 +2,15 @@
 
 use std::sync::{Arc, PoisonError};
 
-use serde::Serialize;
 use tokio::sync::{Notify, watch};
 
 use super::usage::{self, UsageAnswer, UsageQuestion};
 use super::watch::Watch;
 use super::worker::Signals;
-use super::{Error, Parts, Works, period};
-use crate::engine::EngineError;
+use super::{Error, Parts, Summary, Works, period};
 use crate::keypool::AccountId;
 use crate::ledger::limits::{Checks, LINE_CHARS};
-use crate::ledger::{Limits, Micros, Rejection, Text, UserId};
+use crate::ledger::{Field, Fingerprint, Limits, Micros, Rejection, Text, UserId};
 use crate::store::Page;
 use crate::store::reconcile::{Begun, FindingQuery, FindingRow, NewRun, ReportRow, Run};
 
@@ -45,14 +43,15 @@ pub struct Started {
     pub replayed: bool,
 }
 
-/// What a repeat is compared by.
-#[derive(Serialize)]
-struct Content<'a> {
-    start: Option<i64>,
-    end: Option<i64>,
-    account_ids: &'a [AccountId],
-    user_ids: &'a [UserId],
-    apply_costs: bool,
+/// What a repeat is compared by, field by field; `account_ids` and `user_ids` sorted.
+fn content(asked: &Start, account_ids: &[AccountId], user_ids: &[UserId]) -> Fingerprint {
+    let ids = |ids: &[i64]| ids.iter().map(|id| format!("{id},")).collect::<String>();
+    Fingerprint::new()
+        .optional(Field::StartTime, asked.start.map(|at| at.0))
+        .optional(Field::EndTime, asked.end.map(|at| at.0))
+        .text(Field::AccountIds, &ids(account_ids))
+        .text(Field::UserIds, &ids(user_ids))
+        .number(Field::ApplyCosts, asked.apply_costs.into())
 }
 
 /// The way into a running [`super::Reconciler`].
@@ -98,14 +97,7 @@ impl Handle {
                 return Err(Rejection::AccountNotFound(*account_id).into());
             }
         }
-        let content = Content {
-            start: asked.start.map(|at| at.0),
-            end: asked.end.map(|at| at.0),
-            account_ids: &account_ids,
-            user_ids: &user_ids,
-            apply_costs: asked.apply_costs,
-        };
-        let content = serde_json::to_string(&content).map_err(|_| EngineError::Internal)?;
+        let content = content(asked, &account_ids, &user_ids);
         let new = NewRun {
             request_id: (!asked.request_id.is_empty()).then(|| asked.request_id.as_str().into()),
             actor: Text::clone(actor),
@@ -115,14 +107,14 @@ impl Handle {
             user_ids,
             apply_costs: asked.apply_costs,
             settings: self.parts.options.settings.to_json().into(),
-            content: content.into(),
+            content,
         };
         let (id, replayed) = match self.parts.store.create_run(&new).await? {
             Begun::New(id) => (id, false),
             Begun::Replay(id) => (id, true),
-            Begun::Reused => {
+            Begun::Reused(field) => {
                 let request_id = asked.request_id.as_str().into();
-                return Err(Rejection::RequestIdReused { request_id, field: "content" }.into());
+                return Err(Rejection::RequestIdReused { request_id, field }.into());
             }
         };
         if self.parts.options.works == Works::AtItsOwn {
@@ -146,6 +138,16 @@ impl Handle {
     /// As any read.
     pub async fn list(&self, page: Page) -> Result<Vec<Run>, Error> {
         Ok(self.parts.store.list_runs(page).await?)
+    }
+
+    /// What a run keeps of its report besides findings and rows, whole; `None` before it has judged.
+    ///
+    /// # Errors
+    /// As any read.
+    pub async fn summary(&self, run: &Run) -> Result<Option<Summary>, Error> {
+        let Some(mut summary) = Summary::from_json(&run.summary) else { return Ok(None) };
+        summary.complete(&self.parts.store.detail(run.id).await?.unwrap_or_default());
+        Ok(Some(summary))
     }
 
     /// Findings of a run, gravest first; `after` is the place of the last one seen.

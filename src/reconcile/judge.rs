@@ -9,13 +9,13 @@ use super::pages;
 use super::progress::{Phase, Reporter};
 use super::run::{Halt, micros};
 use super::settings::{Days, Settings};
-use super::summary::Summary;
+use super::summary::{Detail, Summary};
 use crate::audit::{self, Audit, Disagreement, Event, Fetch, Need, Scope, Task, UserDay};
 use crate::engine;
 use crate::keypool::AccountId;
 use crate::ledger::{Micros, Text};
 use crate::store::Reader;
-use crate::store::reconcile::{Evidence, Extent, FetchRow, Quarter, ReconcileStore, Run};
+use crate::store::reconcile::{Evidence, Extent, FetchRow, Quarter, ReconcileStore, Run, Turn};
 
 /// Rows of one read.
 const PAGE: u32 = 2_000;
@@ -27,6 +27,7 @@ pub(super) struct Judge<'a> {
     pub(super) store: &'a dyn ReconcileStore,
     pub(super) reader: &'a dyn Reader,
     pub(super) run: &'a Run,
+    pub(super) turn: Turn,
     pub(super) settings: &'a Settings,
     /// The workspaces that were asked, and through which account.
     pub(super) sources: Vec<(Text, AccountId)>,
@@ -39,6 +40,7 @@ pub(super) struct Judge<'a> {
 /// What came of it, besides what is stored.
 pub(super) struct Judged {
     pub(super) summary: Summary,
+    pub(super) detail: Detail,
     pub(super) findings: [i64; 3],
     pub(super) cost_changes: i64,
 }
@@ -46,10 +48,10 @@ pub(super) struct Judged {
 impl Judge<'_> {
     /// Judges anew, whatever an earlier attempt had found.
     pub(super) async fn judge(&self) -> Result<Judged, Halt> {
-        self.store.clear_results(self.run.id).await?;
+        self.store.clear_results(self.turn).await?;
         let fetches = self.store.fetches(self.run.id).await?;
         let extent = Extent {
-            run_id: self.run.id,
+            pass: self.turn.pass,
             tasks: (self.run.start, self.run.end),
             events: self.events,
             sources: self.sources.clone(),
@@ -63,7 +65,7 @@ impl Judge<'_> {
             .ok_or_else(|| Halt::Failed(format!("there is no time zone {}", self.settings.timezone)))?;
         let thresholds = self.settings.thresholds.clone();
         let mut audit = Audit::new(self.scope(&days), thresholds, accounts)?;
-        let mut keeper = Keeper::new(self.store, self.run.id);
+        let mut keeper = Keeper::new(self.store, self.turn);
         self.matching(&mut audit, &mut *evidence, &mut keeper).await?;
         self.users(&mut audit, &mut *evidence, &days, &mut keeper).await?;
         drop(evidence);
@@ -72,8 +74,9 @@ impl Judge<'_> {
         keeper.flush().await?;
         keeper.rows(&mut report).await?;
         self.reporter.found(keeper.severities());
+        let detail = Detail::taken_from(&mut report);
         let summary = Summary { report, failures, unlisted_disagreements };
-        Ok(Judged { summary, findings: keeper.severities(), cost_changes: keeper.costs() })
+        Ok(Judged { summary, detail, findings: keeper.severities(), cost_changes: keeper.costs() })
     }
 
     fn scope(&self, days: &Days) -> Scope {
@@ -86,6 +89,7 @@ impl Judge<'_> {
             now: micros(self.evidence_time),
             users: (!self.run.user_ids.is_empty()).then(|| users.collect()),
             calendar: days.calendar.clone(),
+            ended_days: self.settings.judges_ended_days,
             rates: self.settings.rates,
         }
     }
@@ -99,6 +103,7 @@ impl Judge<'_> {
         for account in accounts {
             account.selected = self.run.account_ids.is_empty() || about.contains(&account.workspace);
             account.fetch = Fetch::NotAsked;
+            account.balance = self.balance(account, fetches);
             // What was fetched through an account that no longer stands for its workspace proves nothing.
             let is_source = self.sources.iter().any(|(_, source)| *source == account.account_id);
             let of_account = fetches.iter().filter(|row| is_source && row.account_id == account.account_id);
@@ -115,10 +120,29 @@ impl Judge<'_> {
                     account.usage =
                         pages::usage_of(&row.result, micros(self.run.start), micros(self.run.end));
                 }
+                if missing.is_some() && !row.garbage.is_empty() {
+                    account.unreadable.push(source.as_str().into());
+                }
                 failures.extend(missing.map(|why| failure(account, source, why)));
             }
         }
         failures
+    }
+
+    /// What fal told this run of the workspace's credit, else what is known of it, as of the moment of the evidence: what
+    /// is heard later is another run's.
+    fn balance(&self, account: &audit::Account, fetches: &[FetchRow]) -> Option<(i64, audit::Micros)> {
+        let source = self.sources.iter().find(|(workspace, _)| *workspace == account.workspace);
+        let heard = source.and_then(|(_, source)| {
+            let is_its = |row: &&FetchRow| {
+                row.account_id == *source
+                    && &*row.source == Source::Balance.as_str()
+                    && missing(row).is_none()
+            };
+            pages::balance_of(&fetches.iter().find(is_its)?.result)
+        });
+        let known = || account.balance.map(|(balance, _)| balance);
+        heard.or_else(known).map(|balance| (balance, micros(self.evidence_time)))
     }
 
     async fn matching(

@@ -2,7 +2,7 @@
 
 use super::run::Halt;
 use crate::audit::{Collected, Report, Severity};
-use crate::store::reconcile::ReconcileStore;
+use crate::store::reconcile::{ReconcileStore, Turn};
 
 /// Rows of one commit.
 const CHUNK: usize = 1_000;
@@ -10,7 +10,7 @@ const CHUNK: usize = 1_000;
 /// Gathers findings and costs, and stores them when they are many.
 pub(super) struct Keeper<'a> {
     store: &'a dyn ReconcileStore,
-    run_id: i64,
+    turn: Turn,
     /// What came forth and is not stored yet.
     pub(super) out: Collected,
     findings: i64,
@@ -19,8 +19,8 @@ pub(super) struct Keeper<'a> {
 }
 
 impl<'a> Keeper<'a> {
-    pub(super) fn new(store: &'a dyn ReconcileStore, run_id: i64) -> Self {
-        Self { store, run_id, out: Collected::default(), findings: 0, costs: 0, severities: [0; 3] }
+    pub(super) fn new(store: &'a dyn ReconcileStore, turn: Turn) -> Self {
+        Self { store, turn, out: Collected::default(), findings: 0, costs: 0, severities: [0; 3] }
     }
 
     /// Findings stored: high, medium, low.
@@ -45,7 +45,7 @@ impl<'a> Keeper<'a> {
     /// Stores what there is.
     pub(super) async fn flush(&mut self) -> Result<(), Halt> {
         for chunk in self.out.findings.chunks(CHUNK) {
-            self.store.add_findings(self.run_id, self.findings, chunk).await?;
+            self.store.add_findings(self.turn, self.findings, chunk).await?;
             self.findings = self.findings.saturating_add(count(chunk.len()));
             for finding in chunk {
                 let at = match finding.severity {
@@ -58,7 +58,7 @@ impl<'a> Keeper<'a> {
         }
         self.out.findings.clear();
         for chunk in self.out.costs.chunks(CHUNK) {
-            self.store.add_costs(self.run_id, self.costs, chunk).await?;
+            self.store.add_costs(self.turn, self.costs, chunk).await?;
             self.costs = self.costs.saturating_add(count(chunk.len()));
         }
         self.out.costs.clear();
@@ -78,7 +78,7 @@ impl<'a> Keeper<'a> {
             let texts = chunk.iter().map(serde_json::to_string).collect::<Result<Vec<_>, _>>();
             let texts =
                 texts.map_err(|why| Halt::Failed(format!("a row of the report is no JSON: {why}")))?;
-            self.store.add_rows(self.run_id, layer, first, &texts).await?;
+            self.store.add_rows(self.turn, layer, first, &texts).await?;
             first += count(chunk.len());
         }
         Ok(())

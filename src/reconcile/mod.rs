@@ -5,7 +5,7 @@
 //! | phase | where | what |
 //! |---|---|---|
 //! | begin | [`Handle::start`] | the period is checked, the run's row written; any replica may work at it |
-//! | take up | `worker` | one process at a time, by a lease that it renews; a run cut off by a crash comes first |
+//! | take up | `worker`, `retry` | one process at a time, by a lease that it renews, and whoever takes up last alone may write; the least tried first, then the oldest |
 //! | fetch | `fetch` | balances and names of workspaces, then events and usage, through one account a workspace; each page is kept with the place after it |
 //! | judge | `judge` | one snapshot, folded by [`crate::audit`]; findings, rows and costs are kept in chunks |
 //! | apply | `run` | if asked for: billed costs to the tasks, and nothing else |
@@ -25,6 +25,7 @@ mod keeper;
 mod pages;
 mod period;
 mod progress;
+mod retry;
 mod run;
 mod settings;
 mod summary;
@@ -50,6 +51,7 @@ pub use error::Error;
 pub use failure::{Failure, Reason, Source};
 pub use handle::{Handle, Start, Started};
 pub use progress::{Phase, Progress};
+pub use retry::Retry;
 pub use settings::Settings;
 pub use summary::Summary;
 pub use usage::{UsageAnswer, UsageLine, UsageQuestion};
@@ -82,6 +84,8 @@ pub struct Options {
     pub hold_for: Duration,
     /// How often work is looked for, and runs of other processes are looked at. Default 1 s.
     pub poll_every: Duration,
+    /// How often and when a run that came to no end is taken up again.
+    pub retry: Retry,
     /// How often a run begins by itself; `None`: never. See [`Handle`].
     pub reconcile_every: Option<Duration>,
     /// How often the balances of all workspaces are asked for; `None`: by runs alone.
@@ -96,6 +100,7 @@ impl Default for Options {
             parallel: 4,
             hold_for: Duration::from_secs(30),
             poll_every: Duration::from_secs(1),
+            retry: Retry::default(),
             reconcile_every: None,
             balance_every: None,
         }

@@ -136,6 +136,11 @@ struct Billed {
     username: String,
 }
 
+#[derive(Deserialize)]
+struct Heard {
+    balance_nano_usd: Option<i64>,
+}
+
 pub(super) fn balance_json(account: &fal::Account) -> String {
     let balance = account.balance.map(|balance| balance.0);
     serde_json::to_string(&Balance { username: &account.username, balance_nano_usd: balance })
@@ -146,6 +151,12 @@ pub(super) fn balance_json(account: &fal::Account) -> String {
 pub(super) fn username_of(json: &str) -> Option<String> {
     let billed: Billed = serde_json::from_str(json).ok()?;
     (!billed.username.is_empty()).then_some(billed.username)
+}
+
+/// The credit in nano-USD, of what [`balance_json`] kept; `None` where fal told none.
+pub(super) fn balance_of(json: &str) -> Option<i64> {
+    let heard: Heard = serde_json::from_str(json).ok()?;
+    heard.balance_nano_usd
 }
 
 #[derive(Serialize, Deserialize)]

@@ -1,8 +1,10 @@
 //! One run, from where it stands to its end: fetch → judge → apply → over.
 //!
 //! Whatever ends it before (a crash, a drain, a database that is away) leaves it running: whoever takes it up again
-//! fetches what is missing and judges anew, or goes on applying where it had begun to.
+//! fetches what is missing and judges anew, or goes on applying where it had begun to. It waits longer each time, while
+//! others go on, and is given up after some tries.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,7 +23,7 @@ use crate::engine::EngineError;
 use crate::ledger::Micros;
 use crate::meter::SPANS;
 use crate::store::StoreError;
-use crate::store::reconcile::{Run, RunChange, RunState};
+use crate::store::reconcile::{Run, RunChange, RunState, Turn, WriteError};
 
 /// How often a run tells its row how far it is, and its lease that it is at it.
 const TELL_EVERY: Duration = Duration::from_secs(1);
@@ -31,14 +33,39 @@ const COSTS: u32 = 1_000;
 /// Why a run did not come to its end now.
 #[derive(Debug)]
 pub(super) enum Halt {
-    /// This process is to stop, or another one has taken the work over.
+    /// This process is to stop, or its lease is another one's.
     Stopped,
+    /// Another process has taken this run or another one up.
+    Superseded,
     /// The database did not do its part.
     Store(StoreError),
     /// The engine did not.
     Engine(EngineError),
     /// It cannot come to an end at all.
     Failed(String),
+}
+
+impl Halt {
+    /// Whether it may be the run that is at fault. A disk that is full or a stop is not.
+    const fn counts(&self) -> bool {
+        match self {
+            Halt::Stopped | Halt::Superseded => false,
+            Halt::Store(error) => !matches!(error, StoreError::Full { .. } | StoreError::ReadOnly { .. }),
+            Halt::Engine(_) | Halt::Failed(_) => true,
+        }
+    }
+}
+
+impl fmt::Display for Halt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Halt::Stopped => f.write_str("this process is stopping"),
+            Halt::Superseded => f.write_str("another process has taken it up"),
+            Halt::Store(error) => error.fmt(f),
+            Halt::Engine(error) => error.fmt(f),
+            Halt::Failed(why) => f.write_str(why),
+        }
+    }
 }
 
 impl From<StoreError> for Halt {
@@ -51,6 +78,15 @@ impl From<StoreError> for Halt {
                 Halt::Failed("internal error, recorded in the server's log".to_owned())
             }
             error => Halt::Store(error),
+        }
+    }
+}
+
+impl From<WriteError> for Halt {
+    fn from(error: WriteError) -> Self {
+        match error {
+            WriteError::Superseded => Halt::Superseded,
+            WriteError::Store(error) => error.into(),
         }
     }
 }
@@ -75,42 +111,83 @@ pub(super) const fn micros(time: Micros) -> audit::Micros {
     audit::Micros(time.0)
 }
 
-/// Takes a run to its end.
+/// Takes a run up, as it was read, and to its end.
 ///
 /// # Errors
-/// Whatever keeps it from its end now; it is then still running.
+/// Whatever keeps it from its end now; it is then still running, and waits.
 pub(super) async fn work(
     parts: &Arc<Parts>,
-    run: &Run,
+    waiting: &Run,
     told: &watch::Sender<Local>,
     stop: CancellationToken,
 ) -> Result<(), Halt> {
-    let reporter = Arc::new(Reporter::new(run.id, told.clone(), stop.clone()));
-    let _telling =
-        Telling(tokio::spawn(tell(Arc::clone(parts), run.id, Arc::clone(&reporter), stop)).abort_handle());
+    let again = parts.options.retry.wait(waiting.tries, parts.holder);
+    let Some(turn) = parts.store.take_up(waiting, again).await? else { return Ok(()) };
+    let Some(run) = parts.store.run(turn.run_id).await?.filter(|run| run.attempt == turn.attempt) else {
+        return Ok(());
+    };
+    if waiting.tries >= parts.options.retry.tries {
+        return give_up(parts, turn, format!("given up: {} attempts came to no end", waiting.tries)).await;
+    }
     tracing::info!(reconciliation_id = run.id, phase = &*run.phase, "reconciliation works at a run");
-    let work = Work { parts, run, reporter: &reporter };
+    let reporter = Arc::new(Reporter::new(run.id, told.clone(), stop.clone()));
+    let telling = tell(Arc::clone(parts), turn, Arc::clone(&reporter), stop);
+    let telling = Telling(tokio::spawn(telling).abort_handle());
     let span =
         tracing::info_span!(target: SPANS, parent: None, "reconciliation", scrip.reconciliation.id = run.id);
-    match work.to_its_end().instrument(span).await {
-        Err(Halt::Failed(why)) => {
-            tracing::error!(reconciliation_id = run.id, why, "reconciliation gives a run up");
-            let change = RunChange {
-                state: Some(RunState::Failed),
-                phase: Some(Phase::Over.as_str().into()),
-                error: Some(why.into()),
-                ..RunChange::default()
-            };
-            parts.store.update_run(run.id, &change).await?;
+    let work = Work { parts, run: &run, turn, reporter: &reporter };
+    let ended = work.to_its_end().instrument(span).await;
+    drop(telling);
+    match ended {
+        Ok(()) => Ok(()),
+        Err(Halt::Failed(why)) => give_up(parts, turn, why).await,
+        Err(halt) if halt.counts() && run.tries >= parts.options.retry.tries => {
+            give_up(parts, turn, format!("given up after {} attempts; the last: {halt}", run.tries)).await
+        }
+        Err(halt) => set_aside(parts, turn, again, halt).await,
+    }
+}
+
+/// Ends a run for good.
+async fn give_up(parts: &Parts, turn: Turn, why: String) -> Result<(), Halt> {
+    tracing::error!(reconciliation_id = turn.run_id, why, "reconciliation gives a run up");
+    let change = RunChange {
+        state: Some(RunState::Failed),
+        phase: Some(Phase::Over.as_str().into()),
+        error: Some(why.into()),
+        ..RunChange::default()
+    };
+    Ok(parts.store.update_run(turn, &change).await?)
+}
+
+/// Lets a run wait for whoever takes it up next. Who has lost it has nothing to say any more.
+async fn set_aside(parts: &Parts, turn: Turn, again: i64, halt: Halt) -> Result<(), Halt> {
+    let again = if matches!(halt, Halt::Stopped) { 0 } else { again };
+    let told = match &halt {
+        Halt::Superseded => Err(WriteError::Superseded),
+        halt => parts.store.set_aside(turn, again, halt.counts()).await,
+    };
+    match told {
+        Ok(()) => Err(halt),
+        Err(WriteError::Superseded) => {
+            tracing::info!(
+                reconciliation_id = turn.run_id,
+                "a run of reconciliation is another process's now"
+            );
             Ok(())
         }
-        ended => ended,
+        Err(WriteError::Store(error)) => {
+            // It waits all the same, as it was told to when it was taken up.
+            tracing::debug!(%error, "a run of reconciliation could not be set aside");
+            Err(halt)
+        }
     }
 }
 
 struct Work<'a> {
     parts: &'a Parts,
     run: &'a Run,
+    turn: Turn,
     reporter: &'a Reporter,
 }
 
@@ -128,7 +205,6 @@ impl Work<'_> {
             state = self.fetch_and_judge(state).await?;
         }
         if run.apply_costs {
-            self.still_holds().await?;
             self.apply().await?;
         }
         let over = RunChange {
@@ -138,19 +214,9 @@ impl Work<'_> {
             total: Some(0),
             ..RunChange::default()
         };
-        self.still_holds().await?;
-        parts.store.update_run(run.id, &over).await?;
+        parts.store.update_run(self.turn, &over).await?;
         tracing::info!(reconciliation_id = run.id, state = state.as_str(), "a run of reconciliation is over");
         Ok(())
-    }
-
-    /// Ends the work where another process has taken it over: one that was suspended for a while may not know it.
-    async fn still_holds(&self) -> Result<(), Halt> {
-        let parts = self.parts;
-        match parts.store.hold(WORK, parts.holder, parts.options.hold_micros()).await? {
-            true => Ok(()),
-            false => Err(Halt::Stopped),
-        }
     }
 
     async fn fetch_and_judge(&self, mut state: RunState) -> Result<RunState, Halt> {
@@ -163,7 +229,7 @@ impl Work<'_> {
             None => {
                 let now = parts.engine.now().await?;
                 let change = RunChange { evidence_time: Some(now), ..RunChange::default() };
-                parts.store.update_run(run.id, &change).await?;
+                parts.store.update_run(self.turn, &change).await?;
                 now
             }
         };
@@ -173,16 +239,17 @@ impl Work<'_> {
             engine: &parts.engine,
             client: &parts.client,
             run,
+            turn: self.turn,
             events,
             parallel: parts.options.parallel,
             reporter: self.reporter,
         };
         let sources = fetcher.fetch().await?;
-        self.still_holds().await?;
         let judge = Judge {
             store: &*parts.store,
             reader: &*parts.reader,
             run,
+            turn: self.turn,
             settings: &settings,
             sources,
             events,
@@ -198,9 +265,10 @@ impl Work<'_> {
             findings: Some(judged.findings),
             cost_changes: Some(judged.cost_changes),
             summary: Some(judged.summary.to_json().into()),
+            detail: Some(judged.detail.to_json().into()),
             ..RunChange::default()
         };
-        parts.store.update_run(run.id, &change).await?;
+        parts.store.update_run(self.turn, &change).await?;
         Ok(state)
     }
 
@@ -212,7 +280,7 @@ impl Work<'_> {
             if self.reporter.is_stopped() {
                 return Err(Halt::Stopped);
             }
-            let chunk = self.parts.store.apply_costs(self.run.id, after, COSTS).await?;
+            let chunk = self.parts.store.apply_costs(self.turn, after, COSTS).await?;
             (after, seen) = (chunk.after, seen.saturating_add(chunk.seen.into()));
             if chunk.seen < COSTS {
                 return Ok(());
@@ -230,7 +298,7 @@ fn events(run: &Run, settings: &Settings) -> (Micros, Micros) {
 }
 
 /// Tells a run's row how far it is, and keeps the lease of the work; where that is lost, the work is to stop.
-async fn tell(parts: Arc<Parts>, run_id: i64, reporter: Arc<Reporter>, stop: CancellationToken) {
+async fn tell(parts: Arc<Parts>, turn: Turn, reporter: Arc<Reporter>, stop: CancellationToken) {
     let mut told = Progress::BEGINNING;
     let mut held = tokio::time::Instant::now();
     loop {
@@ -257,8 +325,12 @@ async fn tell(parts: Arc<Parts>, run_id: i64, reporter: Arc<Reporter>, stop: Can
             findings: Some(now.findings),
             ..RunChange::default()
         };
-        if parts.store.update_run(run_id, &change).await.is_ok() {
-            told = now;
+        match parts.store.update_run(turn, &change).await {
+            Ok(()) => told = now,
+            Err(WriteError::Superseded) => return stop.cancel(),
+            Err(WriteError::Store(error)) => {
+                tracing::debug!(%error, "a run of reconciliation could not tell how far it is");
+            }
         }
     }
 }

@@ -16,11 +16,19 @@ pub struct Settings {
     pub rates: Rates,
     /// Where days begin: a name of the IANA database. Default UTC.
     pub timezone: String,
+    /// Whether the rules on days judge those alone that end in the period, as of runs that follow each other, each of which
+    /// would judge the day at hand again. Default no.
+    pub judges_ended_days: bool,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { thresholds: Thresholds::default(), rates: Rates::default(), timezone: "UTC".to_owned() }
+        Self {
+            thresholds: Thresholds::default(),
+            rates: Rates::default(),
+            timezone: "UTC".to_owned(),
+            judges_ended_days: false,
+        }
     }
 }
 
@@ -29,6 +37,7 @@ impl Default for Settings {
 #[serde(default)]
 struct Stored {
     timezone: String,
+    judges_ended_days: bool,
     rates: Rates,
     billing_lag_micros: i64,
     cost_gap_bp: u32,
@@ -55,6 +64,7 @@ impl From<&Settings> for Stored {
         let thresholds = settings.thresholds.clone();
         Self {
             timezone: settings.timezone.clone(),
+            judges_ended_days: settings.judges_ended_days,
             rates: settings.rates,
             billing_lag_micros: thresholds.billing_lag_micros,
             cost_gap_bp: thresholds.cost_gap_bp,
@@ -91,6 +101,7 @@ impl From<Stored> for Settings {
             },
             rates: stored.rates,
             timezone: stored.timezone,
+            judges_ended_days: stored.judges_ended_days,
         }
     }
 }
@@ -159,7 +170,8 @@ mod tests {
 
     #[test]
     fn settings_read_back_and_what_is_new_has_its_default() {
-        let mut settings = Settings { timezone: "Asia/Shanghai".to_owned(), ..Settings::default() };
+        let mut settings =
+            Settings { timezone: "Asia/Shanghai".to_owned(), judges_ended_days: true, ..Settings::default() };
         settings.thresholds.spike_factor = 9;
         settings.rates.fen_per_usd = crate::audit::Rate::new(71_823, 100).expect("positive");
         assert_eq!(Settings::from_json(&settings.to_json()), Some(settings));

@@ -12,8 +12,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::progress::Local;
 use super::run::{self, Halt};
-use super::{BALANCES, Parts, WORK, Works, balances};
-use crate::ledger::{Micros, Text};
+use super::{BALANCES, Parts, Settings, WORK, Works, balances};
+use crate::ledger::{Field, Fingerprint, Micros, Text};
 use crate::store::Page;
 use crate::store::reconcile::{Begun, NewRun, Run};
 
@@ -42,7 +42,7 @@ pub(super) async fn work(parts: Arc<Parts>, signals: Signals, stopping: Cancella
     loop {
         if let Err(halt) = turn(&parts, &signals, &stopping, &mut begun_until).await {
             match halt {
-                Halt::Stopped => {}
+                Halt::Stopped | Halt::Superseded => {}
                 Halt::Store(error) => tracing::warn!(%error, "reconciliation waits for the database"),
                 Halt::Engine(error) => tracing::warn!(%error, "reconciliation waits for the engine"),
                 Halt::Failed(why) => tracing::error!(why, "reconciliation could not look for work"),
@@ -84,14 +84,19 @@ async fn turn(
     Ok(())
 }
 
-/// The oldest run that waits for this process.
+/// The run that is this process's next: of those that may be taken up now the least tried, of these the oldest.
 async fn next(parts: &Parts, signals: &Signals) -> Result<Option<Run>, Halt> {
-    let waiting = parts.store.unfinished_runs().await?.into_iter();
-    let own = signals.own.lock().unwrap_or_else(PoisonError::into_inner);
-    Ok(match parts.options.works {
-        Works::AtAll => waiting.min_by_key(|run| run.id),
-        Works::AtItsOwn => waiting.filter(|run| own.contains(&run.id)).min_by_key(|run| run.id),
-    })
+    let mut waiting = parts.store.unfinished_runs().await?;
+    if parts.options.works == Works::AtItsOwn {
+        let own = signals.own.lock().unwrap_or_else(PoisonError::into_inner);
+        waiting.retain(|run| own.contains(&run.id));
+    }
+    if waiting.is_empty() {
+        return Ok(None);
+    }
+    let now = parts.engine.now().await?;
+    let ready = waiting.into_iter().filter(|run| run.retry_time.is_none_or(|time| time <= now));
+    Ok(ready.min_by_key(|run| (run.tries, run.id)))
 }
 
 /// Begins the run of the newest whole period that ended a lag ago. Periods are counted from 1970, so that every replica
@@ -115,6 +120,7 @@ async fn begin_due(parts: &Parts, every: Duration, begun_until: &mut Option<Micr
         (end.plus(every.saturating_neg()), i64::try_from(MOST_MISSED.as_micros()).unwrap_or(i64::MAX));
     let start = newest.map_or(usual, |newest| newest.max(end.plus(missed.max(every).saturating_neg())));
     let request_id = format!("{SCHEDULE}-{every}-{}", end.0);
+    let settings = Settings { judges_ended_days: true, ..parts.options.settings.clone() };
     let new = NewRun {
         request_id: Some(request_id.as_str().into()),
         actor: Text::from(SCHEDULE),
@@ -123,10 +129,10 @@ async fn begin_due(parts: &Parts, every: Duration, begun_until: &mut Option<Micr
         account_ids: Vec::new(),
         user_ids: Vec::new(),
         apply_costs: true,
-        settings: parts.options.settings.to_json().into(),
-        content: request_id.into(),
+        settings: settings.to_json().into(),
+        content: Fingerprint::new().text(Field::Reason, &request_id),
     };
-    if let Begun::Reused = parts.store.create_run(&new).await? {
+    if let Begun::Reused(_) = parts.store.create_run(&new).await? {
         tracing::error!(
             request_id = new.request_id.as_deref(),
             "another run has this request id: begin one for the period by hand"

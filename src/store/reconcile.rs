@@ -8,13 +8,17 @@
 //! | keep | findings, rows of the report and planned costs, in chunks; a run taken up again clears them first |
 //! | apply | planned costs, chunk by chunk, into the one column that is reconciliation's |
 //!
-//! Upstream events are kept once, whoever fetched them and however often. A run judges those that its own or an earlier
-//! run brought: the same evidence gives the same findings, whatever fal tells later.
+//! Upstream events are kept once, whoever fetched them and however often. A run judges those that its own fetch saw: what
+//! fal has corrected since an earlier one stays as evidence, and is not judged again.
+//!
+//! Whoever takes a run up has its [`Turn`], and with it each of its writes. It is over once anybody took up this run or
+//! another one: a process that fell silent writes nothing any more.
 //!
 //! A write that failed may be repeated as it is, whether or not it was written after all: each finds what is there. Only
 //! a run begun without a `request_id` would be begun twice.
 
 mod places;
+mod run;
 
 use futures::future::BoxFuture;
 use uuid::Uuid;
@@ -22,132 +26,10 @@ use uuid::Uuid;
 use super::StoreError;
 use crate::audit;
 use crate::keypool::AccountId;
-use crate::ledger::fingerprint::{Field, Fingerprint};
 use crate::ledger::{Micros, Text, UserId};
 
-pub(in crate::store) use places::{CHUNK, digest, rank};
-
-/// A run to be begun.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NewRun {
-    /// The caller's idempotency key (user 0, method `start_reconciliation`); `None` if none was given.
-    pub request_id: Option<Text>,
-    /// Who asks.
-    pub actor: Text,
-    /// From when, inclusive.
-    pub start: Micros,
-    /// Until when, exclusive.
-    pub end: Micros,
-    /// The accounts it is about; empty for all.
-    pub account_ids: Vec<AccountId>,
-    /// The users it is about; empty for all.
-    pub user_ids: Vec<UserId>,
-    /// Whether billed costs are written to the tasks.
-    pub apply_costs: bool,
-    /// Thresholds, rates and time zone, as JSON: a run that is taken up again judges as it began.
-    pub settings: Text,
-    /// What a repeat under the `request_id` is compared by, as JSON of the fields above but `settings` and `actor`.
-    pub content: Text,
-}
-
-impl NewRun {
-    /// What a repeat must agree with.
-    pub(super) fn fingerprint(&self) -> Fingerprint {
-        Fingerprint::new().text(Field::InputParams, &self.content)
-    }
-}
-
-/// What came of beginning one.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Begun {
-    /// A new run.
-    New(i64),
-    /// The same call began this one before.
-    Replay(i64),
-    /// The `request_id` was used for something else.
-    Reused,
-}
-
-/// How a run stands: `scrip_reconciliations.state`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RunState {
-    /// Not over yet.
-    Running,
-    /// Over, with all evidence.
-    Completed,
-    /// Over, with some of it missing.
-    Partial,
-    /// Given up.
-    Failed,
-}
-
-impl RunState {
-    /// The word stored.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            RunState::Running => "running",
-            RunState::Completed => "completed",
-            RunState::Partial => "partial",
-            RunState::Failed => "failed",
-        }
-    }
-
-    /// Reads a stored word.
-    pub fn parse(word: &str) -> Option<Self> {
-        [RunState::Running, RunState::Completed, RunState::Partial, RunState::Failed]
-            .into_iter()
-            .find(|state| state.as_str() == word)
-    }
-}
-
-/// A row of `scrip_reconciliations`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[allow(missing_docs, reason = "what NewRun does not say is said here")]
-pub struct Run {
-    pub id: i64,
-    pub state: RunState,
-    pub start: Micros,
-    pub end: Micros,
-    pub account_ids: Vec<AccountId>,
-    pub user_ids: Vec<UserId>,
-    pub apply_costs: bool,
-    pub settings: Text,
-    pub actor: Text,
-    pub create_time: Micros,
-    /// When the evidence was complete: what was younger than the lag then is pending.
-    pub evidence_time: Option<Micros>,
-    pub complete_time: Option<Micros>,
-    /// Which phase it is in, in the words of the API: `fetching`, `matching`, `checking`, `applying`, `over`.
-    pub phase: Text,
-    /// How much of the phase is done, and of how much; 0 of 0 where that is not known.
-    pub done: i64,
-    pub total: i64,
-    /// Findings so far, by severity: high, medium, low.
-    pub findings: [i64; 3],
-    /// Planned costs, and how many were written.
-    pub cost_changes: i64,
-    pub costs_applied: i64,
-    /// What the report holds besides its rows: JSON; empty before it is judged.
-    pub summary: Text,
-    /// Why it was given up; empty otherwise.
-    pub error: Text,
-}
-
-/// What a run tells of itself as it goes on; `None` leaves what is stored. A state other than running ends it, at the
-/// store's now. The costs applied are counted by [`ReconcileStore::apply_costs`] itself.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[allow(missing_docs, reason = "each is the field of Run of that name")]
-pub struct RunChange {
-    pub state: Option<RunState>,
-    pub phase: Option<Text>,
-    pub done: Option<i64>,
-    pub total: Option<i64>,
-    pub findings: Option<[i64; 3]>,
-    pub cost_changes: Option<i64>,
-    pub summary: Option<Text>,
-    pub error: Option<Text>,
-    pub evidence_time: Option<Micros>,
-}
+pub(in crate::store) use places::{CHUNK, Sighting, rank, sightings};
+pub use run::{Begun, NewRun, Run, RunChange, RunState, Turn, WriteError};
 
 /// What is kept of a page that could not be read.
 pub const GARBAGE_BYTES: usize = 64 << 10;
@@ -180,7 +62,7 @@ pub struct FetchRow {
 pub struct EventRow {
     /// The workspace it was billed to.
     pub workspace: Text,
-    /// The account through which it was first fetched.
+    /// The account through which it was fetched last.
     pub account_id: AccountId,
     /// The request.
     pub request_id: Text,
@@ -192,21 +74,21 @@ pub struct EventRow {
     pub cost_nano_usd: Option<i64>,
     /// In 10⁻⁹ units; `None` where fal does not say.
     pub units_nano: Option<i64>,
-    /// The row as fal wrote it, canonical JSON: what tells two events of one request apart.
+    /// The row as fal wrote it when it was new, canonical JSON.
     pub raw: Text,
 }
 
 /// What a snapshot is to hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Extent {
-    /// The run that judges: events that a later one brought are not there.
-    pub run_id: i64,
+    /// The [`Run::pass`] of the run that judges: its events are those that this pass saw.
+    pub pass: i64,
     /// Tasks created in [start, end) are judged.
     pub tasks: (Micros, Micros),
     /// Events of [start, end). Where it starts before `tasks`, tasks created since then that are still open come along.
     pub events: (Micros, Micros),
-    /// The workspaces whose events count, each once, with the account that stands for it in this run: its events are
-    /// answered as that account's, whichever brought them first.
+    /// The workspaces whose events count, each once, with the account that stands for it in this run: those that were
+    /// fetched through it.
     pub sources: Vec<(Text, AccountId)>,
 }
 
@@ -260,7 +142,8 @@ pub trait ReconcileStore: Send + Sync + 'static {
     /// Gives the named lease back, if it is this holder's.
     fn let_go(&self, name: &'static str, holder: Uuid) -> BoxFuture<'_, Result<(), StoreError>>;
 
-    /// Begins a run. A `request_id` that any method of user 0 used for something else is [`Begun::Reused`].
+    /// Begins a run. A `request_id` that any method of user 0 used for something else is [`Begun::Reused`], with the name
+    /// of the first field that differs.
     fn create_run<'a>(&'a self, new: &'a NewRun) -> BoxFuture<'a, Result<Begun, StoreError>>;
 
     /// One run.
@@ -272,57 +155,71 @@ pub trait ReconcileStore: Send + Sync + 'static {
     /// Runs that are not over, oldest first.
     fn unfinished_runs(&self) -> BoxFuture<'_, Result<Vec<Run>, StoreError>>;
 
-    /// Changes a run that is not over; false where it is.
-    fn update_run<'a>(&'a self, id: i64, change: &'a RunChange) -> BoxFuture<'a, Result<bool, StoreError>>;
+    /// Takes a run up as it was read; `None` where anybody did since, or it is over. It may be taken up again after so
+    /// many microseconds, if nothing else is told by then. Where another run was taken up since this one was, or this is
+    /// the first time, a new [`Run::pass`] begins and each of the run's fetches stands at its beginning; pages that could
+    /// not be read are kept. A run that has been judged keeps its pass.
+    fn take_up<'a>(&'a self, run: &'a Run, again: i64) -> BoxFuture<'a, Result<Option<Turn>, StoreError>>;
+
+    /// Gives a turn back: the run may be taken up again after so many microseconds. Where it does not count, the run is no
+    /// nearer to being given up.
+    fn set_aside(&self, turn: Turn, again: i64, counts: bool) -> BoxFuture<'_, Result<(), WriteError>>;
+
+    /// Changes a run.
+    fn update_run<'a>(&'a self, turn: Turn, change: &'a RunChange) -> BoxFuture<'a, Result<(), WriteError>>;
+
+    /// The days and models of a run's report, as [`RunChange::detail`] told them; empty before it is judged.
+    fn detail(&self, run_id: i64) -> BoxFuture<'_, Result<Option<Text>, StoreError>>;
 
     /// How far a run has fetched.
     fn fetches(&self, run_id: i64) -> BoxFuture<'_, Result<Vec<FetchRow>, StoreError>>;
 
-    /// Stores a page: its events, as far as they are new, and how far the fetch is, in one commit (a page of more than
-    /// 2,000 events in several, the last of which tells of it).
+    /// Stores a page: its events, each new or seen again, and how far the fetch is, in one commit (a page of more than
+    /// 2,000 events in several, the last of which tells of it). The page is the one that [`FetchRow::pages`] counts last:
+    /// stored again, it is the same page. Of events that say the same in the same microsecond each is kept.
     fn save_fetch<'a>(
         &'a self,
-        run_id: i64,
+        turn: Turn,
         fetch: &'a FetchRow,
         events: &'a [EventRow],
-    ) -> BoxFuture<'a, Result<(), StoreError>>;
+    ) -> BoxFuture<'a, Result<(), WriteError>>;
 
     /// One snapshot of what a run judges, as of now.
     fn evidence<'a>(&'a self, extent: &'a Extent) -> BoxFuture<'a, Result<Box<dyn Evidence>, StoreError>>;
 
     /// Forgets what a run found so far, and its counts: it judges anew. What it wrote to tasks stays.
-    fn clear_results(&self, run_id: i64) -> BoxFuture<'_, Result<(), StoreError>>;
+    fn clear_results(&self, turn: Turn) -> BoxFuture<'_, Result<(), WriteError>>;
 
     /// Adds findings, numbered from `first`.
     fn add_findings<'a>(
         &'a self,
-        run_id: i64,
+        turn: Turn,
         first: i64,
         findings: &'a [audit::Finding],
-    ) -> BoxFuture<'a, Result<(), StoreError>>;
+    ) -> BoxFuture<'a, Result<(), WriteError>>;
 
     /// Adds rows of the report: layer 1, 2 or 3, numbered from `first`, each as JSON.
     fn add_rows<'a>(
         &'a self,
-        run_id: i64,
+        turn: Turn,
         layer: i16,
         first: i64,
         rows: &'a [String],
-    ) -> BoxFuture<'a, Result<(), StoreError>>;
+    ) -> BoxFuture<'a, Result<(), WriteError>>;
 
     /// Adds planned costs, numbered from `first`.
     fn add_costs<'a>(
         &'a self,
-        run_id: i64,
+        turn: Turn,
         first: i64,
         costs: &'a [audit::CostChange],
-    ) -> BoxFuture<'a, Result<(), StoreError>>;
+    ) -> BoxFuture<'a, Result<(), WriteError>>;
 
     /// Writes the next planned costs after `after` to their tasks, at most `limit` (1 to 2,000): where a task still has
     /// the cost the plan started from, its billed cost alone changes. Of a chunk that wrote any, the audit log has a line
     /// and the run the count. One that was written before is not written again. On PostgreSQL the users of the chunk are
     /// locked as a batch locks its own: their charges wait for it.
-    fn apply_costs(&self, run_id: i64, after: i64, limit: u32) -> BoxFuture<'_, Result<Applied, StoreError>>;
+    fn apply_costs(&self, turn: Turn, after: i64, limit: u32) -> BoxFuture<'_, Result<Applied, WriteError>>;
 
     /// Findings, gravest first.
     fn findings<'a>(

@@ -85,6 +85,7 @@ fn accounts() -> impl Strategy<Value = Vec<Account>> {
             balance: row.3,
             fetch: row.2,
             usage: row.4,
+            unreadable: vec![],
         };
         (0..).zip(rows).map(account).collect()
     })

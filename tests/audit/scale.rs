@@ -87,6 +87,7 @@ fn account(account_id: i64) -> Account {
         balance: None,
         fetch: Fetch::Complete,
         usage: None,
+        unreadable: vec![],
     }
 }
 

@@ -28,10 +28,10 @@ async fn a_fresh_database_is_migrated_once_and_then_left_alone() {
     let report = migrate(&url, &Options::default()).await.unwrap();
     assert_eq!(
         (report.applied, report.version),
-        (["0001_ledger", "0002_keypool", "0003_reconciliation"].map(str::to_owned).to_vec(), 3)
+        (["0001_ledger", "0002_keypool", "0003_reconciliation", "0004_runs"].map(str::to_owned).to_vec(), 4)
     );
     let report = migrate(&url, &Options::default()).await.unwrap();
-    assert_eq!((report.applied.len(), report.version), (0, 3));
+    assert_eq!((report.applied.len(), report.version), (0, 4));
 
     let store = open(&url, Options::default()).await.unwrap();
     let described = store.describe();
@@ -68,12 +68,12 @@ async fn foreign_tables_are_refused_by_name_and_others_left_alone() {
 #[tokio::test]
 async fn a_schema_that_needs_a_newer_release_is_refused_and_one_that_does_not_is_served() {
     let Some((url, _)) = fresh().await else { return };
-    execute(&url, "INSERT INTO scrip_schema (version, oldest_binary) VALUES (4, '0.1.0')").await;
+    execute(&url, "INSERT INTO scrip_schema (version, oldest_binary) VALUES (104, '0.1.0')").await;
     open(&url, migrating()).await.unwrap();
-    execute(&url, "INSERT INTO scrip_schema (version, oldest_binary) VALUES (5, '0.10.0')").await;
+    execute(&url, "INSERT INTO scrip_schema (version, oldest_binary) VALUES (105, '0.10.0')").await;
     for options in [migrating(), Options::default()] {
         let words = refusal(&url, options).await;
-        assert!(words.contains("scrip 0.10.0") && words.contains("version 5"), "{words}");
+        assert!(words.contains("scrip 0.10.0") && words.contains("version 105"), "{words}");
     }
 }
 

@@ -47,10 +47,12 @@ async fn each_fault_leaves_the_run_partial_and_the_other_accounts_audited() {
     ];
     for (times, fault, (reason, status)) in faults {
         let said = format!("{fault:?}");
-        let (world, outcome, bad) = with_fault(times, fault).await;
+        let (world, outcome, bad) = with_fault(times, fault.clone()).await;
         assert_eq!(outcome.run.state, RunState::Partial, "{said}");
         assert_eq!(outcome.failures(), [(bad, "billing_events", reason, status)], "{said}");
-        assert_eq!(outcome.rules(), [""; 0], "{said}: what is missing proves nothing");
+        let unreadable = matches!(fault, Fault::CutJson | Fault::Body(_));
+        let rules: &[&str] = if unreadable { &["B7"] } else { &[] };
+        assert_eq!(outcome.rules(), rules, "{said}: what is missing proves nothing");
         assert_eq!(world.billed_cost("bad").await, None, "{said}");
         assert_eq!(world.billed_cost("good").await, Some(20_000_000), "{said}");
         let totals = outcome.summary.expect("a summary").report.totals;
@@ -77,6 +79,10 @@ async fn an_unreadable_page_is_kept_as_it_came() {
     let row = rows.iter().find(|row| row.account_id == bad && &*row.source == "billing_events").unwrap();
     assert_eq!((&*row.state, row.garbage.as_slice()), ("failed", &b"{\"billing_events\": oops"[..]));
     assert!(row.error.contains("cannot be read") && !row.error.contains("oops"), "{}", row.error);
+    let [finding] = &outcome.findings[..] else { panic!("{:?}", outcome.findings) };
+    assert_eq!((finding.rule.as_str(), finding.workspace.as_deref()), ("B7", Some("bad")));
+    assert_eq!(finding.evidence.to_json(), r#"{"unreadable":["billing_events"]}"#);
+    assert_eq!((outcome.run.state, world.billed_cost("bad").await), (RunState::Partial, None));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

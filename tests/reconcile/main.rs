@@ -2,7 +2,9 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod evidence;
 mod faults;
+mod retries;
 mod rules;
 mod runs;
 mod workspaces;

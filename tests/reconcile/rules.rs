@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use scrip::audit::{Language, Rule};
 use scrip::fal::fake::Event;
-use scrip::reconcile::RunState;
+use scrip::reconcile::{RunState, Summary};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
 
 use crate::world::{DAY, HOUR, MODEL, SECOND, START, World};
@@ -23,7 +23,10 @@ async fn books_that_agree_have_no_findings() {
     assert_eq!((outcome.run.cost_changes, outcome.run.costs_applied), (4, 4));
     let report = outcome.summary.unwrap().report;
     assert_eq!((report.totals.sums.tasks, report.totals.sums.billed_nano_usd), (4, 80_000_000));
-    assert_eq!(report.days.len(), 1);
+    assert_eq!((report.days.len(), report.models.len()), (1, 1));
+    let listed = Summary::from_json(&outcome.run.summary).unwrap().report;
+    assert_eq!((listed.days.len(), listed.models.len()), (0, 0), "a list of runs does not read them");
+    assert_eq!(listed.totals, report.totals);
 }
 
 /// A day on which everything went wrong once.

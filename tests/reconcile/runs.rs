@@ -10,23 +10,7 @@ use scrip::reconcile::{Error, Options, RunState, Start};
 use scrip::store::Page;
 use uuid::Uuid;
 
-use crate::world::{DAY, HOUR, MODEL, START, World, day, over};
-
-async fn eventually<F: Future<Output = bool>>(what: &str, mut condition: impl FnMut() -> F) {
-    let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
-    while !condition().await {
-        assert!(tokio::time::Instant::now() < deadline, "never happened: {what}");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-}
-
-fn events_asked(world: &World) -> Vec<Option<String>> {
-    let seen = world.fal.seen();
-    let events = seen.iter().filter(|seen| seen.path.ends_with("billing-events"));
-    events
-        .map(|seen| seen.params.iter().find(|(name, _)| name == "cursor").map(|(_, at)| at.clone()))
-        .collect()
-}
+use crate::world::{DAY, HOUR, MODEL, START, World, day, events_asked, eventually, over};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_run_left_in_the_middle_of_its_pages_goes_on_at_the_next_one() {
@@ -154,7 +138,13 @@ async fn a_repeated_call_answers_the_run_it_began_and_another_content_is_refused
     let other = Start { apply_costs: true, ..asked };
     let refused = handle.start(&other, &Text::from("test")).await;
     assert!(
-        matches!(&refused, Err(Error::Engine(EngineError::Rejected(Rejection::RequestIdReused { .. })))),
+        matches!(
+            &refused,
+            Err(Error::Engine(EngineError::Rejected(Rejection::RequestIdReused {
+                field: "apply_costs",
+                ..
+            })))
+        ),
         "{refused:?}"
     );
     assert_eq!(handle.list(Page { before: None, limit: 10 }).await.unwrap().len(), 1);
@@ -247,4 +237,47 @@ async fn balances_are_refreshed_without_a_run() {
     .await;
     assert_eq!(events_asked(&world).len(), 0);
     reconciler.drain().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn scheduled_runs_shorter_than_a_day_judge_each_day_once_where_it_ends() {
+    let world = World::new().await;
+    world.account("a", "w").await;
+    world.credit(8, 1_000).await;
+    // All that is consumed on the day goes back: at noon of the first of February in Shanghai.
+    world.started("refunded", 8, 500, (4, "a")).await;
+    world.failed("refunded", 8).await;
+    let settings = scrip::reconcile::Settings {
+        timezone: "Asia/Shanghai".to_owned(),
+        ..scrip::reconcile::Settings::default()
+    };
+    let options = Options {
+        reconcile_every: Some(Duration::from_secs(6 * 3_600)),
+        settings: settings.clone(),
+        ..Options::default()
+    };
+    let reconciler = world.reconciler_with(options);
+    let handle = reconciler.handle();
+    let mut judged = Vec::new();
+    for hours in [6, 12, 18, 24, 30, 36, 42] {
+        let end = START + hours * HOUR;
+        world.clock.set(end + 31 * 60 * 1_000_000);
+        eventually("the period is reconciled", async || {
+            let runs = handle.list(Page { before: None, limit: 1 }).await.unwrap();
+            runs[..].first().is_some_and(|run| run.end.0 == end && run.state == RunState::Completed)
+        })
+        .await;
+        let newest = handle.list(Page { before: None, limit: 1 }).await.unwrap();
+        let outcome = over(&handle, newest[0].id).await;
+        judged.extend(outcome.rules().into_iter().filter(|rule| *rule == "A5").map(|_| hours));
+    }
+    assert_eq!(judged, [18], "midnight in Shanghai is at 16 hours UTC");
+    reconciler.drain().await;
+    // Whoever asks for a part of the day is told of it.
+    let options = Options { settings, ..Options::default() };
+    let reconciler = world.reconciler_with(options);
+    let part = Start { end: Some(Micros(START + 6 * HOUR)), ..day() };
+    let outcome = crate::world::reconcile(&reconciler.handle(), part).await;
+    reconciler.drain().await;
+    assert_eq!(outcome.rules(), ["A5"]);
 }

@@ -32,6 +32,10 @@ impl Hands {
     pub(crate) fn set(&self, now: i64) {
         self.0.fetch_max(now, Ordering::SeqCst);
     }
+
+    pub(crate) fn tick(&self, micros: i64) {
+        self.0.fetch_add(micros, Ordering::SeqCst);
+    }
 }
 
 impl Clock for Hands {
@@ -230,10 +234,19 @@ impl World {
 
     /// One workspace at a time: the fake's planned faults then meet the one that comes first.
     pub(crate) fn reconciler_with(&self, options: Options) -> Reconciler {
+        self.reconciler_on(&*self.store, options)
+    }
+
+    /// Another way into the same database.
+    pub(crate) fn reconciler_on(&self, store: &dyn Store, options: Options) -> Reconciler {
         let options = Options { parallel: 1, poll_every: Duration::from_millis(20), ..options };
         let holder = Uuid::from_bytes(System::secret_bytes());
-        Reconciler::start(&*self.store, self.engine.handle(), self.client(), holder, options)
+        Reconciler::start(store, self.engine.handle(), self.client(), holder, options)
             .expect("a store of runs")
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("sqlite://{}", self.folder.path().join("scrip.db").display())
     }
 
     /// Reconciles the day, in a process of its own.
@@ -248,6 +261,23 @@ impl World {
         let record = self.engine.handle().task(id).await.expect("a read").expect("a task");
         record.task.billed_cost_nano_usd
     }
+}
+
+pub(crate) async fn eventually<F: Future<Output = bool>>(what: &str, mut condition: impl FnMut() -> F) {
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
+    while !condition().await {
+        assert!(tokio::time::Instant::now() < deadline, "never happened: {what}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// The cursors that pages of events were asked for with.
+pub(crate) fn events_asked(world: &World) -> Vec<Option<String>> {
+    let seen = world.fal.seen();
+    let events = seen.iter().filter(|seen| seen.path.ends_with("billing-events"));
+    events
+        .map(|seen| seen.params.iter().find(|(name, _)| name == "cursor").map(|(_, at)| at.clone()))
+        .collect()
 }
 
 /// The audited day.
@@ -290,6 +320,6 @@ pub(crate) async fn over(handle: &Handle, run_id: i64) -> Outcome {
     assert_ne!(run.state, RunState::Running);
     let query = FindingQuery { run_id, ..FindingQuery::default() };
     let rows = handle.findings(&query, None, 1_000).await.expect("findings");
-    let summary = Summary::from_json(&run.summary);
+    let summary = handle.summary(&run).await.expect("a read");
     Outcome { run, findings: rows.into_iter().map(|row| row.finding).collect(), summary }
 }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use scrip::clock::Clock;
-use scrip::ledger::{Micros, Text};
-use scrip::store::reconcile::{Begun, EventRow, Evidence, Extent, FetchRow, NewRun, ReconcileStore};
+use scrip::ledger::{Field, Fingerprint, Micros, Text};
+use scrip::store::reconcile::{Begun, EventRow, Evidence, Extent, FetchRow, NewRun, ReconcileStore, Turn};
 use scrip::store::{Store, postgres, sqlite};
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection, SqliteConnection};
@@ -98,21 +98,31 @@ impl Bench {
         if self.is_sqlite() { format!("x'{digits}'") } else { format!("'\\x{digits}'") }
     }
 
-    /// Begins a run of the period.
-    pub(crate) async fn begin(&self) -> i64 {
+    /// Begins a run of the period that nobody has taken up yet.
+    pub(crate) async fn create(&self) -> i64 {
         match self.store.create_run(&new_run()).await.unwrap() {
             Begun::New(id) => id,
             other => panic!("{other:?}"),
         }
     }
 
-    /// Keeps events that a run brought.
-    pub(crate) async fn bring(&self, run_id: i64, events: &[EventRow]) {
-        self.store.save_fetch(run_id, &fetch(1), events).await.unwrap();
+    /// Begins a run of the period and takes it up: every turn before is over.
+    pub(crate) async fn begin(&self) -> Turn {
+        self.take_up(self.create().await).await
     }
 
-    pub(crate) async fn evidence(&self, run_id: i64) -> Box<dyn Evidence> {
-        self.store.evidence(&extent(run_id)).await.unwrap()
+    pub(crate) async fn take_up(&self, run_id: i64) -> Turn {
+        let run = self.store.run(run_id).await.unwrap().unwrap();
+        self.store.take_up(&run, 0).await.unwrap().unwrap()
+    }
+
+    /// Keeps events that a run brought.
+    pub(crate) async fn bring(&self, turn: Turn, events: &[EventRow]) {
+        self.store.save_fetch(turn, &fetch(1), events).await.unwrap();
+    }
+
+    pub(crate) async fn evidence(&self, turn: Turn) -> Box<dyn Evidence> {
+        self.store.evidence(&extent(turn)).await.unwrap()
     }
 
     /// A task that completed a minute after it was charged 20 points.
@@ -158,7 +168,7 @@ pub(crate) fn new_run() -> NewRun {
         user_ids: vec![],
         apply_costs: false,
         settings: r#"{"lag": 1}"#.into(),
-        content: r#"{"start": 1}"#.into(),
+        content: Fingerprint::new().number(Field::StartTime, 1),
     }
 }
 
@@ -192,9 +202,9 @@ pub(crate) fn event(request_id: &str, cost_nano_usd: i64) -> EventRow {
 }
 
 /// The period, and the events of workspace `w1` in it and a day more.
-pub(crate) fn extent(run_id: i64) -> Extent {
+pub(crate) fn extent(turn: Turn) -> Extent {
     let events = (PERIOD.0, PERIOD.1.plus(DAY));
-    Extent { run_id, tasks: PERIOD, events, sources: vec![(Text::from("w1"), 1)] }
+    Extent { pass: turn.pass, tasks: PERIOD, events, sources: vec![(Text::from("w1"), 1)] }
 }
 
 /// All tasks, three at a time.

@@ -40,7 +40,7 @@ pub(crate) async fn a_cost_is_written_once_and_only_from_the_known_value(bench: 
     // A run that was killed applies again from the start.
     let again = bench.store.apply_costs(run, -1, 9).await.unwrap();
     assert_eq!(again, Applied { after: 5, seen: 6, written: 0 });
-    assert_eq!(bench.store.run(run).await.unwrap().unwrap().costs_applied, 2);
+    assert_eq!(bench.store.run(run.run_id).await.unwrap().unwrap().costs_applied, 2);
     let noted = "SELECT task_id FROM scrip_reconciliation_costs WHERE applied_at IS NOT NULL ORDER BY number";
     assert_eq!(bench.texts(noted).await, ["t1", "t2"]);
     bench.store.clear_results(run).await.unwrap();
@@ -51,7 +51,7 @@ pub(crate) async fn a_cost_is_written_once_and_only_from_the_known_value(bench: 
 }
 
 pub(crate) async fn costs_are_written_chunk_by_chunk_with_a_line_of_the_log_each(bench: &mut Bench) {
-    let (run, other) = (bench.begin().await, bench.begin().await);
+    let run = bench.begin().await;
     let mut costs = Vec::new();
     for number in 0..5 {
         let task_id = format!("t{number}");
@@ -59,7 +59,6 @@ pub(crate) async fn costs_are_written_chunk_by_chunk_with_a_line_of_the_log_each
         costs.push(change(1, &task_id, None, number));
     }
     bench.store.add_costs(run, 0, &costs).await.unwrap();
-    bench.store.add_costs(other, 0, &[change(1, "t9", None, 1)]).await.unwrap();
     let mut after = -1;
     let mut written = Vec::new();
     loop {
@@ -71,10 +70,12 @@ pub(crate) async fn costs_are_written_chunk_by_chunk_with_a_line_of_the_log_each
         written.push((applied.seen, applied.written));
     }
     assert_eq!(written, [(2, 2), (2, 2), (1, 1)]);
+    let other = bench.begin().await;
+    bench.store.add_costs(other, 0, &[change(1, "t9", None, 1)]).await.unwrap();
     bench.store.apply_costs(other, -1, 2).await.unwrap();
     let log = "SELECT subject_kind || ' ' || subject || ' ' || actor || ' ' || changes FROM scrip_audit_log ORDER BY id";
     let line = |before: i64, after: i64| {
-        format!(r#"reconciliation {run} tests {{"costs_applied":[{before},{after}]}}"#)
+        format!(r#"reconciliation {} tests {{"costs_applied":[{before},{after}]}}"#, run.run_id)
     };
     assert_eq!(bench.texts(log).await, [line(0, 2), line(2, 4), line(4, 5)], "none where none was written");
 }

@@ -2,9 +2,9 @@
 
 use scrip::audit::Attempt;
 use scrip::ledger::Micros;
-use scrip::store::reconcile::{EventRow, Extent};
+use scrip::store::reconcile::{EventRow, Extent, FetchRow, Turn};
 
-use crate::bench::{Bench, DAY, MINUTE, PERIOD, START, all_events, all_tasks, event, extent};
+use crate::bench::{Bench, DAY, MINUTE, PERIOD, START, all_events, all_tasks, event, extent, fetch};
 
 fn request_ids(events: &[scrip::audit::Event]) -> Vec<&str> {
     events.iter().map(|event| &*event.request_id).collect()
@@ -15,23 +15,91 @@ fn task_ids(tasks: &[scrip::audit::Task]) -> Vec<&str> {
 }
 
 pub(crate) async fn an_event_is_kept_once_whoever_fetched_it(bench: &mut Bench) {
-    let (first, second) = (bench.begin().await, bench.begin().await);
+    let first = bench.begin().await;
     let retried = event("r1", 6);
     bench.bring(first, &[event("r1", 5), retried.clone()]).await;
+    let second = bench.begin().await;
     // fal's rows gain fields: the bill is the same.
-    let by_another = EventRow { account_id: 2, raw: r#"{"cost":5,"new":1}"#.into(), ..event("r1", 5) };
+    let by_another = EventRow { raw: r#"{"cost":5,"new":1}"#.into(), ..event("r1", 5) };
     bench.bring(second, &[by_another, retried, event("r2", 7)]).await;
     let events = all_events(&mut *bench.evidence(second).await).await;
     assert_eq!(request_ids(&events), ["r1", "r1", "r2"], "one request may have two events, each once");
     assert_eq!(bench.texts("SELECT CAST(count(*) AS TEXT) FROM scrip_billing_events").await, ["3"]);
 }
 
-pub(crate) async fn a_run_does_not_see_what_a_later_one_brought(bench: &mut Bench) {
-    let (first, second) = (bench.begin().await, bench.begin().await);
-    bench.bring(first, &[event("r1", 5)]).await;
-    bench.bring(second, &[event("r1", 5), event("r0", 7)]).await;
-    assert_eq!(request_ids(&all_events(&mut *bench.evidence(first).await).await), ["r1"]);
-    assert_eq!(request_ids(&all_events(&mut *bench.evidence(second).await).await), ["r0", "r1"]);
+/// Request and cost of the events that a turn judges.
+async fn judged(bench: &Bench, turn: Turn) -> Vec<(String, i64)> {
+    let events = all_events(&mut *bench.evidence(turn).await).await;
+    events.iter().map(|event| (event.request_id.to_string(), event.cost_nano_usd)).collect()
+}
+
+pub(crate) async fn a_run_judges_what_its_own_fetch_saw(bench: &mut Bench) {
+    let first = bench.begin().await;
+    bench.bring(first, &[event("r1", 5), event("r2", 6)]).await;
+    let second = bench.begin().await;
+    // fal has corrected one, and the other one is late.
+    bench.bring(second, &[event("r1", 4)]).await;
+    assert_eq!(judged(bench, second).await, [("r1".into(), 4)]);
+    bench.bring(second, &[event("r2", 6)]).await;
+    assert_eq!(judged(bench, second).await, [("r1".into(), 4), ("r2".into(), 6)]);
+    // What it said before is evidence still.
+    let kept = "SELECT request_id || ' ' || CAST(cost_nano_usd AS TEXT) FROM scrip_billing_events
+        ORDER BY request_id, cost_nano_usd";
+    assert_eq!(bench.texts(kept).await, ["r1 4", "r1 5", "r2 6"]);
+    // And it may take its correction back.
+    let third = bench.begin().await;
+    bench.bring(third, &[event("r1", 5)]).await;
+    assert_eq!(judged(bench, third).await, [("r1".into(), 5)]);
+}
+
+pub(crate) async fn what_another_account_brought_is_not_judged(bench: &mut Bench) {
+    let run = bench.begin().await;
+    // The account that asked first was deleted in the middle of the run: another one asks from the beginning.
+    bench
+        .bring(
+            run,
+            &[EventRow { account_id: 2, ..event("r1", 5) }, EventRow { account_id: 2, ..event("r2", 6) }],
+        )
+        .await;
+    bench.bring(run, &[event("r1", 4), event("r2", 6)]).await;
+    assert_eq!(judged(bench, run).await, [("r1".into(), 4), ("r2".into(), 6)]);
+}
+
+pub(crate) async fn events_that_say_the_same_in_the_same_microsecond_are_each_kept(bench: &mut Bench) {
+    let run = bench.begin().await;
+    let page = |pages| FetchRow { pages, ..fetch(1) };
+    let first = [event("r1", 5), event("r1", 5), event("r2", 7)];
+    let second = [event("r1", 5), event("r3", 8)];
+    let third = [event("r1", 5), event("r1", 5)];
+    let all = ["r1", "r1", "r1", "r1", "r1", "r2", "r3"];
+    for (pages, events) in [(1, &first[..]), (2, &second[..]), (3, &third[..])] {
+        // A crash before its answer: the page is asked for again, and it is the same page.
+        for _ in 0..2 {
+            bench.store.save_fetch(run, &page(pages), events).await.unwrap();
+        }
+    }
+    assert_eq!(request_ids(&all_events(&mut *bench.evidence(run).await).await), all);
+    let ordinals =
+        "SELECT CAST(ordinal AS TEXT) FROM scrip_billing_events WHERE request_id = 'r1' ORDER BY ordinal";
+    assert_eq!(bench.texts(ordinals).await, ["0", "1", "2", "3", "4"]);
+    // The next run sees the same five, on other pages; and then one less.
+    let next = bench.begin().await;
+    let whole = [&third[..], &second[..], &first[..]].concat();
+    bench.store.save_fetch(next, &page(1), &whole).await.unwrap();
+    assert_eq!(request_ids(&all_events(&mut *bench.evidence(next).await).await), all);
+    let last = bench.begin().await;
+    bench.store.save_fetch(last, &page(1), &whole[1..]).await.unwrap();
+    assert_eq!(request_ids(&all_events(&mut *bench.evidence(last).await).await), all[1..]);
+    assert_eq!(bench.texts("SELECT CAST(count(*) AS TEXT) FROM scrip_billing_events").await, ["7"]);
+}
+
+pub(crate) async fn equal_events_beyond_one_commit_are_told_apart(bench: &mut Bench) {
+    let run = bench.begin().await;
+    let many = vec![event("r1", 5); 4_500];
+    for _ in 0..2 {
+        bench.bring(run, &many).await;
+    }
+    assert_eq!(bench.evidence(run).await.events(10_000).await.unwrap().len(), 4_500);
 }
 
 pub(crate) async fn events_are_those_of_the_time_and_workspaces_asked_for(bench: &mut Bench) {
@@ -45,18 +113,16 @@ pub(crate) async fn events_are_those_of_the_time_and_workspaces_asked_for(bench:
         .await;
     bench.bring(run, &[of("other", "w2"), of("none", "")]).await;
     assert_eq!(request_ids(&all_events(&mut *bench.evidence(run).await).await), ["first", "last"]);
-    let sources = vec![("w2".into(), 2), ("".into(), 3), ("w9".into(), 9)];
+    let sources = vec![("w2".into(), 1), ("".into(), 1), ("w9".into(), 1)];
     let mut evidence = bench.store.evidence(&Extent { sources, ..extent(run) }).await.unwrap();
     assert_eq!(request_ids(&all_events(&mut *evidence).await), ["none", "other"]);
     let mut nothing = bench.store.evidence(&Extent { sources: vec![], ..extent(run) }).await.unwrap();
     assert_eq!(all_events(&mut *nothing).await, []);
 }
 
-pub(crate) async fn events_are_answered_as_those_of_the_account_that_stands_for_the_workspace(
-    bench: &mut Bench,
-) {
+pub(crate) async fn an_event_is_answered_as_it_was_kept(bench: &mut Bench) {
     let run = bench.begin().await;
-    bench.bring(run, &[EventRow { account_id: 2, units_nano: None, ..event("r1", 5) }]).await;
+    bench.bring(run, &[EventRow { units_nano: None, ..event("r1", 5) }]).await;
     let events = all_events(&mut *bench.evidence(run).await).await;
     let [event] = &events[..] else { panic!("{events:?}") };
     assert_eq!((event.account_id, event.cost_nano_usd, event.units_nano), (1, 5, None));

@@ -21,7 +21,7 @@ async fn found(bench: &Bench) -> i64 {
     bench.store.add_findings(run, 3, &findings[3..]).await.unwrap();
     let other = bench.begin().await;
     bench.store.add_findings(other, 0, &[finding(Rule::A2, 99)]).await.unwrap();
-    run
+    run.run_id
 }
 
 /// All findings of a query, two at a time, as rule and number.
@@ -81,7 +81,7 @@ pub(crate) async fn findings_are_filtered_by_rule_and_severity(bench: &mut Bench
 }
 
 pub(crate) async fn a_finding_is_read_back_as_it_was_found(bench: &mut Bench) {
-    let run_id = bench.begin().await;
+    let run = bench.begin().await;
     let figures = Evidence::new([
         ("billed_nano_usd", i64::MIN.into()),
         ("total_nano_usd", (i128::from(i64::MAX) * 1_000).into()),
@@ -98,8 +98,8 @@ pub(crate) async fn a_finding_is_read_back_as_it_was_found(bench: &mut Bench) {
         ..Finding::new(Rule::B1, figures)
     };
     let bare = Finding::new(Rule::B4, Evidence::default());
-    bench.store.add_findings(run_id, 0, &[whole.clone(), bare.clone()]).await.unwrap();
-    let query = FindingQuery { run_id, ..FindingQuery::default() };
+    bench.store.add_findings(run, 0, &[whole.clone(), bare.clone()]).await.unwrap();
+    let query = FindingQuery { run_id: run.run_id, ..FindingQuery::default() };
     let read = bench.store.findings(&query, None, 9).await.unwrap();
     assert_eq!(read.into_iter().map(|row| row.finding).collect::<Vec<_>>(), [bare, whole]);
 }
@@ -111,6 +111,7 @@ pub(crate) async fn rows_of_the_report_page_by_layer_and_number(bench: &mut Benc
     bench.store.add_rows(run, 1, 0, &rows(&["a"])).await.unwrap();
     bench.store.add_rows(run, 2, 2, &rows(&["e"])).await.unwrap();
     let row = |layer, number, content: &str| ReportRow { layer, number, content: content.to_owned() };
+    let run = run.run_id;
     let first = bench.store.rows(run, (0, 0), 2).await.unwrap();
     assert_eq!(first, [row(1, 0, "a"), row(2, 0, "c")]);
     assert_eq!(bench.store.rows(run, (2, 0), 9).await.unwrap(), [row(2, 1, "d"), row(2, 2, "e")]);
@@ -118,16 +119,26 @@ pub(crate) async fn rows_of_the_report_page_by_layer_and_number(bench: &mut Benc
 }
 
 pub(crate) async fn a_run_that_judges_anew_has_found_nothing(bench: &mut Bench) {
-    let (run, other) = (bench.begin().await, bench.begin().await);
     let many: Vec<_> = (0..4_100).map(|number| finding(Rule::A1, number)).collect();
-    for id in [run, other] {
-        bench.store.add_findings(id, 0, &many).await.unwrap();
-        bench.store.add_rows(id, 3, 0, &["{}".to_owned()]).await.unwrap();
+    let mut ids = Vec::new();
+    for _ in 0..2 {
+        let turn = bench.begin().await;
+        bench.store.add_findings(turn, 0, &many).await.unwrap();
+        bench.store.add_rows(turn, 3, 0, &["{}".to_owned()]).await.unwrap();
+        ids.push(turn.run_id);
     }
-    let told =
-        RunChange { findings: Some([4_100, 0, 0]), summary: Some("{}".into()), ..RunChange::default() };
-    assert!(bench.store.update_run(run, &told).await.unwrap());
-    bench.store.clear_results(run).await.unwrap();
+    let (run, other) = (ids[0], ids[1]);
+    let turn = bench.take_up(run).await;
+    let told = RunChange {
+        findings: Some([4_100, 0, 0]),
+        summary: Some("{}".into()),
+        detail: Some("[]".into()),
+        ..RunChange::default()
+    };
+    bench.store.update_run(turn, &told).await.unwrap();
+    assert_eq!(bench.store.detail(run).await.unwrap().as_deref(), Some("[]"));
+    bench.store.clear_results(turn).await.unwrap();
+    assert_eq!(bench.store.detail(run).await.unwrap().as_deref(), Some(""));
     let query = |run_id| FindingQuery { run_id, ..FindingQuery::default() };
     assert_eq!(bench.store.findings(&query(run), None, 9).await.unwrap(), []);
     assert_eq!(bench.store.rows(run, (0, 0), 9).await.unwrap(), []);

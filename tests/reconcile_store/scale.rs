@@ -2,7 +2,7 @@
 //! `cargo test --release --test reconcile_store -- --ignored --nocapture --test-threads 1 a_month`.
 
 use scrip::ledger::Micros;
-use scrip::store::reconcile::{EventRow, Extent};
+use scrip::store::reconcile::{EventRow, Extent, FetchRow, Turn};
 use sqlx::AssertSqlSafe;
 use tokio::time::Instant;
 
@@ -83,7 +83,7 @@ async fn fill(bench: &mut Bench) {
 }
 
 /// Keeps a million events, page by page.
-async fn bring(bench: &Bench, run: i64) {
+async fn bring(bench: &Bench, run: Turn) {
     let started = Instant::now();
     let filler = "0.025 ".repeat(40);
     let mut longest = std::time::Duration::ZERO;
@@ -96,13 +96,14 @@ async fn bring(bench: &Bench, run: i64) {
             })
             .collect();
         let page = Instant::now();
-        bench.store.save_fetch(run, &fetch(1), &events).await.unwrap();
+        let fetch = FetchRow { pages: first / 2_000 + 1, ..fetch(1) };
+        bench.store.save_fetch(run, &fetch, &events).await.unwrap();
         longest = longest.max(page.elapsed());
     }
     println!("a million events kept in {:.1?}, the longest page {longest:.1?}", started.elapsed());
 }
 
-async fn read(bench: &Bench, run: i64) {
+async fn read(bench: &Bench, run: Turn) {
     let before = resident_kib();
     let started = Instant::now();
     let all = Extent {

@@ -97,6 +97,7 @@ impl World {
             balance: balance_nano_usd.map(|balance| (balance, self.scope.now)),
             fetch: Fetch::Complete,
             usage: None,
+            unreadable: vec![],
         });
         self.accounts.last_mut().expect("just pushed")
     }

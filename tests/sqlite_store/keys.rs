@@ -38,7 +38,7 @@ async fn accounts_that_were_there_before_the_pool_are_kept() {
     let report = migrate(&world.url(), &world.options()).await.unwrap();
     assert_eq!(
         (report.applied, report.version),
-        (["0002_keypool", "0003_reconciliation"].map(str::to_owned).to_vec(), 3)
+        (["0002_keypool", "0003_reconciliation", "0004_runs"].map(str::to_owned).to_vec(), 4)
     );
 
     let store = open(&world.url(), world.options()).await.unwrap();

@@ -14,10 +14,10 @@ async fn a_new_file_is_made_migrated_and_marked() {
     let report = migrate(&world.url(), &world.options()).await.unwrap();
     assert_eq!(
         (report.applied, report.version),
-        (["0001_ledger", "0002_keypool", "0003_reconciliation"].map(str::to_owned).to_vec(), 3)
+        (["0001_ledger", "0002_keypool", "0003_reconciliation", "0004_runs"].map(str::to_owned).to_vec(), 4)
     );
     let again = migrate(&world.url(), &world.options()).await.unwrap();
-    assert_eq!((again.applied, again.version), (vec![], 3));
+    assert_eq!((again.applied, again.version), (vec![], 4));
 
     let store = open(&world.url(), Options { migrate: false, ..world.options() }).await.unwrap();
     assert_eq!(store.describe(), format!("SQLite {}", world.path().display()));
@@ -153,15 +153,17 @@ async fn a_schema_beyond_this_binary_is_refused_and_one_it_can_live_with_is_not(
     let world = World::new();
     migrate(&world.url(), &world.options()).await.unwrap();
     let mut raw = world.raw().await;
-    execute(&mut raw, "INSERT INTO scrip_schema (version, oldest_binary) VALUES (4, '0.1.0')").await.unwrap();
+    execute(&mut raw, "INSERT INTO scrip_schema (version, oldest_binary) VALUES (104, '0.1.0')")
+        .await
+        .unwrap();
     let report = migrate(&world.url(), &world.options()).await.unwrap();
-    assert_eq!((report.applied, report.version), (vec![], 4));
+    assert_eq!((report.applied, report.version), (vec![], 104));
     for oldest in ["0.1.10", "12.0.0", "next"] {
-        execute(&mut raw, &format!("UPDATE scrip_schema SET oldest_binary = '{oldest}' WHERE version = 4"))
+        execute(&mut raw, &format!("UPDATE scrip_schema SET oldest_binary = '{oldest}' WHERE version = 104"))
             .await
             .unwrap();
         let why = world.refusal().await;
-        assert!(why.contains("migrated by a newer scrip (migration 4)"), "{why}");
+        assert!(why.contains("migrated by a newer scrip (migration 104)"), "{why}");
         assert!(why.contains(&format!("needs scrip {oldest} or later")), "{why}");
     }
 }

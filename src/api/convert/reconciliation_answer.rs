@@ -45,8 +45,8 @@ pub(in crate::api) fn run(run: &Run) -> pb::Reconciliation {
 }
 
 /// Fills in what a run has once, however many rows it has: its days and models.
-pub(in crate::api) fn days_and_models(run: &Run, message: &mut pb::Reconciliation) {
-    let Some(Summary { report, .. }) = Summary::from_json(&run.summary) else { return };
+pub(in crate::api) fn days_and_models(summary: Option<&Summary>, message: &mut pb::Reconciliation) {
+    let Some(Summary { report, .. }) = summary else { return };
     message.day_rows = report.days.iter().map(day_row).collect();
     message.model_rows = report.models.iter().map(model_row).collect();
 }

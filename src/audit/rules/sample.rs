@@ -31,6 +31,7 @@ pub(crate) fn account(account_id: i64, workspace: &str) -> Account {
         balance: None,
         fetch: Fetch::Complete,
         usage: None,
+        unreadable: vec![],
     }
 }
 

@@ -88,6 +88,19 @@ pub fn b7(
     Some(Finding { workspace: Some(Text::clone(workspace)), ..Finding::new(Rule::B7, evidence) })
 }
 
+/// B7, where fal answered so that it could not be read: whether its usage and its events agree cannot be told.
+/// `unreadable` are the sources, in the words of the fetch.
+pub fn b7_unreadable(workspace: &Text, unreadable: &[Text]) -> Option<Finding> {
+    if unreadable.is_empty() {
+        return None;
+    }
+    let mut unreadable = unreadable.to_vec();
+    unreadable.sort();
+    unreadable.dedup();
+    let evidence = Evidence::new([("unreadable", unreadable.into())]);
+    Some(Finding { workspace: Some(Text::clone(workspace)), ..Finding::new(Rule::B7, evidence) })
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::super::{Language, UsageRow};
@@ -159,6 +172,17 @@ mod tests {
         assert_eq!(
             judge(2_000_000_000).expect("fires").message(Language::English),
             "Workspace w: fal's usage totals 2 USD, its 10 billing events 1 USD; difference 1 USD."
+        );
+    }
+
+    #[test]
+    fn b7_fires_where_an_answer_cannot_be_read_and_says_which() {
+        assert!(b7_unreadable(&"w".into(), &[]).is_none());
+        let finding = b7_unreadable(&"w".into(), &["usage".into(), "billing_events".into(), "usage".into()]);
+        assert_eq!(
+            finding.expect("fires").message(Language::English),
+            "Workspace w: fal's answer cannot be read (billing_events, usage): it is kept as it came, and whether usage and \
+             events agree cannot be told."
         );
     }
 

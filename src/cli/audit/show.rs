@@ -85,8 +85,10 @@ pub(in crate::cli) async fn write(
     target: &Target,
     options: report::Options,
 ) -> Result<(), Failure> {
-    let summary = summary(run)?;
-    let mut report = summary.report.clone();
+    // What the run left, whole.
+    summary(run)?;
+    let kept = handle.summary(run).await.map_err(of_error)?;
+    let mut report = kept.ok_or_else(unreadable)?.report;
     read_rows(handle, run.id, &mut report).await?;
     let mut writer = target.open()?;
     // People are shown the gravest; programs get them all, a page at a time.
@@ -110,9 +112,11 @@ pub(in crate::cli) fn summary(run: &Run) -> Result<Summary, Failure> {
     if run.state == RunState::Failed {
         return Err(Failure::CouldNotRun(format!("the reconciliation failed: {}", run.error)));
     }
-    Summary::from_json(&run.summary).ok_or_else(|| {
-        Failure::could_not_run("the reconciliation has left no report that this version can read")
-    })
+    Summary::from_json(&run.summary).ok_or_else(unreadable)
+}
+
+fn unreadable() -> Failure {
+    Failure::could_not_run("the reconciliation has left no report that this version can read")
 }
 
 async fn read_rows(handle: &Handle, run_id: i64, report: &mut Report) -> Result<(), Failure> {

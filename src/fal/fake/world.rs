@@ -145,6 +145,13 @@ impl Workspace {
         insert(&mut self.events, event);
     }
 
+    /// Corrects the price of every event of a request: what was billed before is gone.
+    pub fn correct(&mut self, request_id: &str, unit_price: &str) {
+        for event in self.events.iter_mut().filter(|event| event.request_id == request_id) {
+            unit_price.clone_into(&mut event.unit_price);
+        }
+    }
+
     /// The events from `start` to just before `end`, the oldest first.
     pub(super) fn within(&self, start: i64, end: i64) -> &[Event] {
         within(&self.events, start, end)

@@ -14,7 +14,7 @@ use sqlx::postgres::{PgDatabaseError, PgSeverity};
 use super::super::{Failure, StoreError, Transacted};
 
 /// Unique violations that mean "another replica was first: read and decide again".
-const CONTESTED: [&str; 13] = [
+const CONTESTED: [&str; 14] = [
     "ts_fal_tasks_task_id",
     "ts_users_pkey",
     "scrip_requests_pkey",
@@ -25,6 +25,7 @@ const CONTESTED: [&str; 13] = [
     "scrip_leases_live",
     "scrip_leases_fence",
     "scrip_reconciliations_request",
+    "scrip_reconciliations_attempt",
     "scrip_reconciliation_fetches_pkey",
     "scrip_billing_events_pkey",
     "scrip_leader_leases_pkey",

@@ -20,10 +20,11 @@ use super::error::store_error;
 use super::schema::{self, Applied};
 
 /// Number, name and SQL of each migration, ascending. Append-only, in step with those of SQLite.
-const MIGRATIONS: [(i32, &str, &str); 3] = [
+const MIGRATIONS: [(i32, &str, &str); 4] = [
     (1, "ledger", include_str!("../../../migrations/postgres/0001_ledger.sql")),
     (2, "keypool", include_str!("../../../migrations/postgres/0002_keypool.sql")),
     (3, "reconciliation", include_str!("../../../migrations/postgres/0003_reconciliation.sql")),
+    (4, "runs", include_str!("../../../migrations/postgres/0004_runs.sql")),
 ];
 
 /// Brings the database at `url` to what this binary expects.

@@ -1,5 +1,8 @@
 //! What both stores agree on: how large a commit is, what tells two events apart, where a finding stands in the list.
 
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
 use sha2::{Digest, Sha256};
 
 use super::{EventRow, FindingQuery};
@@ -8,12 +11,51 @@ use crate::audit;
 /// How many rows one commit writes at most: charges wait for no more than that.
 pub(in crate::store) const CHUNK: usize = 2_000;
 
-/// The first bytes of the SHA-256 of what an event says: with its workspace, moment and request, what it is. Not of the
-/// row as fal wrote it, which gains fields over time: the same bill would be counted twice.
-pub(in crate::store) fn digest(event: &EventRow) -> [u8; 16] {
-    let what = format!("{}\n{:?}\n{:?}", event.endpoint_id, event.cost_nano_usd, event.units_nano);
-    let digest = Sha256::digest(what.as_bytes());
-    std::array::from_fn(|at| digest[at])
+/// An event as it is stored: with what tells it from all others.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::store) struct Sighting<'a> {
+    pub(in crate::store) event: &'a EventRow,
+    /// Which of those that say the same, from 0.
+    pub(in crate::store) ordinal: i64,
+}
+
+/// The events of a page in their order. `before` answers how many that say the same, in the same microsecond, earlier
+/// pages of the fetch had: the same pages give the same ordinals, however often each is stored.
+pub(in crate::store) fn sightings<'a>(
+    events: &'a [EventRow],
+    mut before: impl FnMut(usize) -> i64,
+) -> Vec<Sighting<'a>> {
+    let mut next: BTreeMap<_, i64> = BTreeMap::new();
+    let place = |event: &'a EventRow| (&*event.workspace, event.time, &*event.request_id, says(event));
+    let ordinal = |(at, event): (usize, &'a EventRow)| {
+        let next = next.entry(place(event)).or_insert_with(|| before(at));
+        let ordinal = *next;
+        *next = next.saturating_add(1);
+        Sighting { event, ordinal }
+    };
+    events.iter().enumerate().map(ordinal).collect()
+}
+
+type Says<'a> = (&'a str, Option<i64>, Option<i64>);
+
+fn says(event: &EventRow) -> Says<'_> {
+    (&event.endpoint_id, event.cost_nano_usd, event.units_nano)
+}
+
+impl Sighting<'_> {
+    /// The first bytes of the SHA-256 of what an event says and which of its equals it is: with its workspace, moment and
+    /// request, what it is. Not of the row as fal wrote it, which gains fields over time: the same bill would be counted
+    /// twice.
+    pub(in crate::store) fn digest(&self) -> [u8; 16] {
+        let (endpoint_id, cost, units) = says(self.event);
+        let mut what = format!("{endpoint_id}\n{cost:?}\n{units:?}");
+        if self.ordinal > 0 {
+            // Writing to a String cannot fail.
+            let _ = write!(what, "\n{}", self.ordinal);
+        }
+        let digest = Sha256::digest(what.as_bytes());
+        std::array::from_fn(|at| digest[at])
+    }
 }
 
 /// The severity's place in the order of findings.

@@ -102,7 +102,7 @@ impl Snapshot {
                 .bind(Stamp::nearest(events.0))
                 .bind(self.workspaces())
                 .bind(Stamp::nearest(events.1))
-                .bind(self.extent.run_id);
+                .bind(self.extent.pass);
             self.rows(declare).await?;
             self.has_tasks = true;
         }
@@ -118,7 +118,7 @@ impl Snapshot {
                 .bind(account_ids)
                 .bind(Stamp::nearest(self.extent.events.0))
                 .bind(Stamp::nearest(self.extent.events.1))
-                .bind(self.extent.run_id);
+                .bind(self.extent.pass);
             self.rows(declare).await?;
             self.has_events = true;
         }
@@ -166,7 +166,7 @@ impl Snapshot {
             .bind(self.workspaces())
             .bind(Stamp::nearest(self.extent.events.0))
             .bind(Stamp::nearest(self.extent.events.1))
-            .bind(self.extent.run_id);
+            .bind(self.extent.pass);
         self.count(statement).await
     }
 
@@ -228,6 +228,7 @@ fn account(row: &PgRow) -> Decoded<audit::Account> {
         balance: balance.map(|balance| (balance, audit::Micros(now.0))),
         fetch: audit::Fetch::NotAsked,
         usage: None,
+        unreadable: Vec::new(),
     })
 }
 

@@ -29,9 +29,10 @@ use super::error::{Trouble, within};
 use super::reader::{PostgresReader, Statement};
 use super::writer::discard;
 use crate::audit;
+use crate::ledger::Text;
 use crate::store::reconcile::{
     Applied, Begun, EventRow, Evidence, Extent, FetchRow, FindingQuery, FindingRow, NewRun, ReconcileStore,
-    ReportRow, Run, RunChange,
+    ReportRow, Run, RunChange, Turn, WriteError,
 };
 use crate::store::{Page, StoreError};
 
@@ -102,6 +103,20 @@ impl<'c> Steps<'c> {
         Ok(Self { transaction, limit })
     }
 
+    /// Begins what only a turn may write; `None` where it is over, and then nothing is open.
+    async fn of(
+        turn: Turn,
+        connection: &'c mut PgConnection,
+        limit: Duration,
+    ) -> Result<Option<Self>, Trouble> {
+        let mut steps = Self::begin(connection, limit).await?;
+        let held = sqlx::query(include_str!("sql/lock_run.sql")).bind(turn.run_id).bind(turn.attempt);
+        if steps.row(held).await?.is_some() {
+            return Ok(Some(steps));
+        }
+        steps.commit().await.map(|()| None)
+    }
+
     /// Answers how many rows a statement wrote.
     async fn execute(&mut self, statement: Statement<'_>) -> Result<u64, Trouble> {
         let done = within(self.limit, statement.execute(&mut *self.transaction)).await?;
@@ -160,8 +175,23 @@ impl ReconcileStore for PostgresReconcile {
         Box::pin(self.reader.read("looking for unfinished runs", statement, runs::run))
     }
 
-    fn update_run<'a>(&'a self, id: i64, change: &'a RunChange) -> BoxFuture<'a, Result<bool, StoreError>> {
-        Box::pin(self.change_run(id, change))
+    fn take_up<'a>(&'a self, run: &'a Run, again: i64) -> BoxFuture<'a, Result<Option<Turn>, StoreError>> {
+        Box::pin(self.raise(run, again))
+    }
+
+    fn set_aside(&self, turn: Turn, again: i64, counts: bool) -> BoxFuture<'_, Result<(), WriteError>> {
+        Box::pin(self.give_back(turn, again, counts))
+    }
+
+    fn update_run<'a>(&'a self, turn: Turn, change: &'a RunChange) -> BoxFuture<'a, Result<(), WriteError>> {
+        Box::pin(self.change_run(turn, change))
+    }
+
+    fn detail(&self, run_id: i64) -> BoxFuture<'_, Result<Option<Text>, StoreError>> {
+        let statement = sqlx::query(include_str!("sql/detail.sql")).bind(run_id);
+        Box::pin(async move {
+            Ok(self.reader.read("reading a report", statement, runs::detail).await?.into_iter().next())
+        })
     }
 
     fn fetches(&self, run_id: i64) -> BoxFuture<'_, Result<Vec<FetchRow>, StoreError>> {
@@ -171,11 +201,11 @@ impl ReconcileStore for PostgresReconcile {
 
     fn save_fetch<'a>(
         &'a self,
-        run_id: i64,
+        turn: Turn,
         fetch: &'a FetchRow,
         events: &'a [EventRow],
-    ) -> BoxFuture<'a, Result<(), StoreError>> {
-        Box::pin(self.save_page(run_id, fetch, events))
+    ) -> BoxFuture<'a, Result<(), WriteError>> {
+        Box::pin(self.save_page(turn, fetch, events))
     }
 
     fn evidence<'a>(&'a self, extent: &'a Extent) -> BoxFuture<'a, Result<Box<dyn Evidence>, StoreError>> {
@@ -185,40 +215,40 @@ impl ReconcileStore for PostgresReconcile {
         })
     }
 
-    fn clear_results(&self, run_id: i64) -> BoxFuture<'_, Result<(), StoreError>> {
-        Box::pin(self.forget(run_id))
+    fn clear_results(&self, turn: Turn) -> BoxFuture<'_, Result<(), WriteError>> {
+        Box::pin(self.forget(turn))
     }
 
     fn add_findings<'a>(
         &'a self,
-        run_id: i64,
+        turn: Turn,
         first: i64,
         findings: &'a [audit::Finding],
-    ) -> BoxFuture<'a, Result<(), StoreError>> {
-        Box::pin(self.keep_findings(run_id, first, findings))
+    ) -> BoxFuture<'a, Result<(), WriteError>> {
+        Box::pin(self.keep_findings(turn, first, findings))
     }
 
     fn add_rows<'a>(
         &'a self,
-        run_id: i64,
+        turn: Turn,
         layer: i16,
         first: i64,
         rows: &'a [String],
-    ) -> BoxFuture<'a, Result<(), StoreError>> {
-        Box::pin(self.keep_rows((run_id, layer), first, rows))
+    ) -> BoxFuture<'a, Result<(), WriteError>> {
+        Box::pin(self.keep_rows(turn, layer, first, rows))
     }
 
     fn add_costs<'a>(
         &'a self,
-        run_id: i64,
+        turn: Turn,
         first: i64,
         costs: &'a [audit::CostChange],
-    ) -> BoxFuture<'a, Result<(), StoreError>> {
-        Box::pin(self.keep_costs(run_id, first, costs))
+    ) -> BoxFuture<'a, Result<(), WriteError>> {
+        Box::pin(self.keep_costs(turn, first, costs))
     }
 
-    fn apply_costs(&self, run_id: i64, after: i64, limit: u32) -> BoxFuture<'_, Result<Applied, StoreError>> {
-        Box::pin(self.write_costs(run_id, after, limit))
+    fn apply_costs(&self, turn: Turn, after: i64, limit: u32) -> BoxFuture<'_, Result<Applied, WriteError>> {
+        Box::pin(self.write_costs(turn, after, limit))
     }
 
     fn findings<'a>(

@@ -11,39 +11,38 @@ use super::{PostgresReconcile, Steps, numbered};
 use crate::audit;
 use crate::ledger::Text;
 use crate::store::StoreError;
-use crate::store::reconcile::{Applied, CHUNK, FindingQuery, FindingRow, ReportRow, rank};
+use crate::store::reconcile::{Applied, CHUNK, FindingQuery, FindingRow, ReportRow, Turn, WriteError, rank};
 
 /// A chunk, as statements count.
 const LIMIT: u32 = CHUNK as u32;
 
 impl PostgresReconcile {
-    pub(super) async fn forget(&self, run_id: i64) -> Result<(), StoreError> {
+    pub(super) async fn forget(&self, turn: Turn) -> Result<(), WriteError> {
         const WHAT: &str = "forgetting what a run found";
         for text in [
             include_str!("sql/clear_findings.sql"),
             include_str!("sql/clear_rows.sql"),
             include_str!("sql/clear_costs.sql"),
         ] {
-            loop {
-                let statement = sqlx::query(text).bind(run_id).bind(i64::from(LIMIT));
-                if self.desk().await?.execute(WHAT, statement).await? < u64::from(LIMIT) {
-                    break;
-                }
-            }
+            let chunk = || {
+                let statement = sqlx::query(text).bind(turn.run_id).bind(i64::from(LIMIT));
+                self.within(turn, WHAT, statement)
+            };
+            while chunk().await? == u64::from(LIMIT) {}
         }
-        let statement = sqlx::query(include_str!("sql/reset_run.sql")).bind(run_id);
-        self.desk().await?.execute(WHAT, statement).await.map(drop)
+        let statement = sqlx::query(include_str!("sql/reset_run.sql")).bind(turn.run_id);
+        self.within(turn, WHAT, statement).await.map(drop)
     }
 
     pub(super) async fn keep_findings(
         &self,
-        run_id: i64,
+        turn: Turn,
         first: i64,
         findings: &[audit::Finding],
-    ) -> Result<(), StoreError> {
+    ) -> Result<(), WriteError> {
         for rows in numbered(first, findings).chunks(CHUNK) {
             let statement = sqlx::query(include_str!("sql/insert_findings.sql"))
-                .bind(run_id)
+                .bind(turn.run_id)
                 .bind(rows.iter().map(|(_, row)| rank(row.severity)).bind_iter())
                 .bind(rows.iter().map(|(_, row)| row.rule.as_str()).bind_iter())
                 .bind(rows.iter().map(|(number, _)| *number).bind_iter())
@@ -54,56 +53,57 @@ impl PostgresReconcile {
                 .bind(rows.iter().map(|(_, row)| row.online_task_id.as_deref()).bind_iter())
                 .bind(rows.iter().map(|(_, row)| row.app_name.as_deref()).bind_iter())
                 .bind(rows.iter().map(|(_, row)| row.evidence.to_json()).bind_iter());
-            self.desk().await?.execute("keeping findings", statement).await?;
+            self.within(turn, "keeping findings", statement).await?;
         }
         Ok(())
     }
 
     pub(super) async fn keep_rows(
         &self,
-        (run_id, layer): (i64, i16),
+        turn: Turn,
+        layer: i16,
         first: i64,
         rows: &[String],
-    ) -> Result<(), StoreError> {
+    ) -> Result<(), WriteError> {
         for rows in numbered(first, rows).chunks(CHUNK) {
             let statement = sqlx::query(include_str!("sql/insert_rows.sql"))
-                .bind(run_id)
+                .bind(turn.run_id)
                 .bind(layer)
                 .bind(rows.iter().map(|(number, _)| *number).bind_iter())
                 .bind(rows.iter().map(|(_, row)| row.as_str()).bind_iter());
-            self.desk().await?.execute("keeping a report", statement).await?;
+            self.within(turn, "keeping a report", statement).await?;
         }
         Ok(())
     }
 
     pub(super) async fn keep_costs(
         &self,
-        run_id: i64,
+        turn: Turn,
         first: i64,
         costs: &[audit::CostChange],
-    ) -> Result<(), StoreError> {
+    ) -> Result<(), WriteError> {
         for rows in numbered(first, costs).chunks(CHUNK) {
             let statement = sqlx::query(include_str!("sql/insert_costs.sql"))
-                .bind(run_id)
+                .bind(turn.run_id)
                 .bind(rows.iter().map(|(number, _)| *number).bind_iter())
                 .bind(rows.iter().map(|(_, row)| row.user_id).bind_iter())
                 .bind(rows.iter().map(|(_, row)| &*row.task_id).bind_iter())
                 .bind(rows.iter().map(|(_, row)| row.from_nano_usd).bind_iter())
                 .bind(rows.iter().map(|(_, row)| row.to_nano_usd).bind_iter());
-            self.desk().await?.execute("keeping costs", statement).await?;
+            self.within(turn, "keeping costs", statement).await?;
         }
         Ok(())
     }
 
     pub(super) async fn write_costs(
         &self,
-        run_id: i64,
+        turn: Turn,
         after: i64,
         limit: u32,
-    ) -> Result<Applied, StoreError> {
+    ) -> Result<Applied, WriteError> {
         let mut desk = self.desk().await?;
-        let done = apply(&mut desk.connection, desk.limit, run_id, after, limit.min(LIMIT)).await;
-        desk.end("writing billed costs", done).await
+        let done = apply(&mut desk.connection, desk.limit, turn, after, limit.min(LIMIT)).await;
+        desk.end("writing billed costs", done).await?.ok_or(WriteError::Superseded)
     }
 
     pub(super) async fn list_findings(
@@ -134,18 +134,19 @@ impl PostgresReconcile {
 async fn apply(
     connection: &mut PgConnection,
     limit: Duration,
-    run_id: i64,
+    turn: Turn,
     after: i64,
     rows: u32,
-) -> Result<Applied, Trouble> {
-    let mut steps = Steps::begin(connection, limit).await?;
+) -> Result<Option<Applied>, Trouble> {
+    let Some(mut steps) = Steps::of(turn, connection, limit).await? else { return Ok(None) };
+    let run_id = turn.run_id;
     let chunk =
         sqlx::query(include_str!("sql/count_costs.sql")).bind(run_id).bind(after).bind(i64::from(rows));
     let chunk = steps.one(chunk).await?;
     let (seen, last): (i64, Option<i64>) = (chunk.try_get("seen")?, chunk.try_get("last")?);
     let Some(last) = last else {
         steps.commit().await?;
-        return Ok(Applied { after, seen: 0, written: 0 });
+        return Ok(Some(Applied { after, seen: 0, written: 0 }));
     };
     let users = sqlx::query(include_str!("sql/lock_users.sql")).bind(run_id).bind(after).bind(last);
     steps.execute(users).await?;
@@ -157,7 +158,7 @@ async fn apply(
     }
     steps.commit().await?;
     let count = |count: i64| u32::try_from(count).map_err(|error| Trouble::Wrong(error.to_string()));
-    Ok(Applied { after: last, seen: count(seen)?, written: count(written)? })
+    Ok(Some(Applied { after: last, seen: count(seen)?, written: count(written)? }))
 }
 
 /// A row of `scrip_findings`.

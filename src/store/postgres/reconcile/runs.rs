@@ -7,14 +7,15 @@ use sqlx::{PgConnection, Row};
 use uuid::Uuid;
 
 use super::super::decode::{Columns, Decoded};
-use super::super::error::Trouble;
+use super::super::error::{Trouble, within};
 use super::super::reader::Statement;
 use super::super::time::Stamp;
 use super::{PostgresReconcile, Steps};
-use crate::ledger::{Fingerprint, Method};
+use crate::ledger::{Fingerprint, Method, Text};
 use crate::store::StoreError;
 use crate::store::reconcile::{
-    Begun, CHUNK, EventRow, FetchRow, GARBAGE_BYTES, NewRun, Run, RunChange, RunState, digest,
+    Begun, CHUNK, EventRow, FetchRow, GARBAGE_BYTES, NewRun, Run, RunChange, RunState, Sighting, Turn,
+    WriteError, sightings,
 };
 
 impl PostgresReconcile {
@@ -49,10 +50,26 @@ impl PostgresReconcile {
         desk.end("beginning a run", done).await
     }
 
-    pub(super) async fn change_run(&self, id: i64, change: &RunChange) -> Result<bool, StoreError> {
+    pub(super) async fn raise(&self, run: &Run, again: i64) -> Result<Option<Turn>, StoreError> {
+        let mut desk = self.desk().await?;
+        let done = raise(&mut desk.connection, desk.limit, run, again).await;
+        match desk.end("taking a run up", done).await {
+            // Another process was first.
+            Err(StoreError::Conflict { .. }) => Ok(None),
+            done => done,
+        }
+    }
+
+    pub(super) async fn give_back(&self, turn: Turn, again: i64, counts: bool) -> Result<(), WriteError> {
+        let statement =
+            sqlx::query(include_str!("sql/set_aside.sql")).bind(turn.run_id).bind(again).bind(counts);
+        self.within(turn, "setting a run aside", statement).await.map(drop)
+    }
+
+    pub(super) async fn change_run(&self, turn: Turn, change: &RunChange) -> Result<(), WriteError> {
         let [high, medium, low] = change.findings.map_or([None; 3], |counts| counts.map(Some));
         let statement = sqlx::query(include_str!("sql/update_run.sql"))
-            .bind(id)
+            .bind(turn.run_id)
             .bind(change.state.map(RunState::as_str))
             .bind(change.phase.as_deref())
             .bind(change.done)
@@ -62,35 +79,98 @@ impl PostgresReconcile {
             .bind(low)
             .bind(change.cost_changes)
             .bind(change.summary.as_deref())
+            .bind(change.detail.as_deref())
             .bind(change.error.as_deref())
             .bind(change.evidence_time.map(Stamp));
-        Ok(self.desk().await?.execute("changing a run", statement).await? == 1)
+        self.within(turn, "changing a run", statement).await.map(drop)
+    }
+
+    /// Runs one statement of a turn, in a transaction of its own; answers how many rows it wrote.
+    pub(super) async fn within(
+        &self,
+        turn: Turn,
+        what: &'static str,
+        statement: Statement<'_>,
+    ) -> Result<u64, WriteError> {
+        let mut desk = self.desk().await?;
+        let done = async {
+            let Some(mut steps) = Steps::of(turn, &mut desk.connection, desk.limit).await? else {
+                return Ok(None);
+            };
+            let rows = steps.execute(statement).await?;
+            steps.commit().await.map(|()| Some(rows))
+        };
+        let done = done.await;
+        desk.end(what, done).await?.ok_or(WriteError::Superseded)
     }
 
     pub(super) async fn save_page(
         &self,
-        run_id: i64,
+        turn: Turn,
         fetch: &FetchRow,
         events: &[EventRow],
-    ) -> Result<(), StoreError> {
+    ) -> Result<(), WriteError> {
+        let twins = self.twins(turn, fetch, events).await?;
+        let seen = sightings(events, |at| twins.get(at).copied().unwrap_or_default());
         // Events are the same whenever they come: only the last chunk tells how far the fetch is.
-        let mut chunks = events.chunks(CHUNK).peekable();
+        let mut chunks = seen.chunks(CHUNK).peekable();
         loop {
             let events = chunks.next().unwrap_or_default();
-            let fetch = chunks.peek().is_none().then_some(fetch);
+            let is_last = chunks.peek().is_none();
             let mut desk = self.desk().await?;
-            let done = save(&mut desk.connection, desk.limit, run_id, fetch, events).await;
-            desk.end("keeping a page of events", done).await?;
-            if fetch.is_some() {
+            let told = (fetch, is_last);
+            let done = save(&mut desk.connection, desk.limit, turn, told, events).await;
+            desk.end("keeping a page of events", done).await?.ok_or(WriteError::Superseded)?;
+            if is_last {
                 return Ok(());
             }
         }
     }
+
+    /// How many that say the same as each of these events earlier pages of the pass had.
+    async fn twins(&self, turn: Turn, fetch: &FetchRow, events: &[EventRow]) -> Result<Vec<i64>, StoreError> {
+        if events.is_empty() || fetch.pages <= 1 {
+            return Ok(Vec::new());
+        }
+        let statement = sqlx::query(include_str!("sql/count_twins.sql"))
+            .bind(turn.pass)
+            .bind(fetch.pages)
+            .bind(events.iter().map(|event| &*event.workspace).bind_iter())
+            .bind(events.iter().map(|event| Stamp(event.time)).bind_iter())
+            .bind(events.iter().map(|event| &*event.request_id).bind_iter())
+            .bind(events.iter().map(|event| event.account_id).bind_iter())
+            .bind(events.iter().map(|event| &*event.endpoint_id).bind_iter())
+            .bind(events.iter().map(|event| event.cost_nano_usd).bind_iter())
+            .bind(events.iter().map(|event| event.units_nano).bind_iter());
+        let mut desk = self.desk().await?;
+        let done = within(desk.limit, statement.fetch_all(&mut desk.connection)).await;
+        let rows = desk.end("looking for equal events", done).await?;
+        rows.iter().map(|row| Columns::new(row, "counting equal events").get("twins")).collect()
+    }
+}
+
+async fn raise(
+    connection: &mut PgConnection,
+    limit: Duration,
+    run: &Run,
+    again: i64,
+) -> Result<Option<Turn>, Trouble> {
+    let mut steps = Steps::begin(connection, limit).await?;
+    let taken = sqlx::query(include_str!("sql/take_up.sql")).bind(run.id).bind(run.attempt).bind(again);
+    let Some(row) = steps.row(taken).await? else {
+        steps.commit().await?;
+        return Ok(None);
+    };
+    let turn = Turn { run_id: run.id, attempt: row.try_get("attempt")?, pass: row.try_get("pass")? };
+    if turn.attempt == turn.pass {
+        steps.execute(sqlx::query(include_str!("sql/begin_pass.sql")).bind(run.id)).await?;
+    }
+    steps.commit().await?;
+    Ok(Some(turn))
 }
 
 async fn create(connection: &mut PgConnection, limit: Duration, new: &NewRun) -> Result<Begun, Trouble> {
     let method = Method::StartReconciliation;
-    let fingerprint = new.fingerprint();
     let mut steps = Steps::begin(connection, limit).await?;
     if let Some(request_id) = new.request_id.as_deref() {
         let asked = sqlx::query(include_str!("sql/read_request.sql")).bind(request_id);
@@ -99,15 +179,12 @@ async fn create(connection: &mut PgConnection, limit: Duration, new: &NewRun) ->
             let content = Fingerprint::from_stored(row.try_get("fingerprint")?);
             let began: Option<i64> = row.try_get("id")?;
             steps.commit().await?;
-            return Ok(match began {
-                Some(id) if used_for == method.as_str() && content == fingerprint => Begun::Replay(id),
-                _ => Begun::Reused,
-            });
+            return Ok(new.again(&used_for, &content, began));
         }
         let kept = sqlx::query(include_str!("sql/insert_request.sql"))
             .bind(request_id)
             .bind(method.as_str())
-            .bind(fingerprint.as_bytes());
+            .bind(new.content.as_bytes());
         steps.execute(kept).await?;
     }
     let (account_ids, user_ids) = (json(&new.account_ids)?, json(&new.user_ids)?);
@@ -128,31 +205,47 @@ async fn create(connection: &mut PgConnection, limit: Duration, new: &NewRun) ->
 async fn save(
     connection: &mut PgConnection,
     limit: Duration,
-    run_id: i64,
-    fetch: Option<&FetchRow>,
-    events: &[EventRow],
-) -> Result<(), Trouble> {
-    let mut steps = Steps::begin(connection, limit).await?;
+    turn: Turn,
+    (fetch, is_last): (&FetchRow, bool),
+    events: &[Sighting<'_>],
+) -> Result<Option<()>, Trouble> {
+    let Some(mut steps) = Steps::of(turn, connection, limit).await? else { return Ok(None) };
     if !events.is_empty() {
-        let statement = sqlx::query(include_str!("sql/insert_events.sql"))
-            .bind(run_id)
-            .bind(events.iter().map(|event| &*event.workspace).bind_iter())
-            .bind(events.iter().map(|event| Stamp(event.time)).bind_iter())
-            .bind(events.iter().map(|event| &*event.request_id).bind_iter())
-            .bind(events.iter().map(digest).bind_iter())
-            .bind(events.iter().map(|event| event.account_id).bind_iter())
-            .bind(events.iter().map(|event| &*event.endpoint_id).bind_iter())
-            .bind(events.iter().map(|event| event.cost_nano_usd).bind_iter())
-            .bind(events.iter().map(|event| event.units_nano).bind_iter())
-            .bind(events.iter().map(|event| &*event.raw).bind_iter());
-        steps.execute(statement).await?;
+        steps.execute(seen(turn, fetch.pages, events)).await?;
+        steps.execute(new(turn, fetch.pages, events)).await?;
     }
-    if let Some(fetch) = fetch
-        && steps.execute(told(include_str!("sql/update_fetch.sql"), run_id, fetch)).await? == 0
-    {
-        steps.execute(told(include_str!("sql/insert_fetch.sql"), run_id, fetch)).await?;
+    if is_last && steps.execute(told(include_str!("sql/update_fetch.sql"), turn.run_id, fetch)).await? == 0 {
+        steps.execute(told(include_str!("sql/insert_fetch.sql"), turn.run_id, fetch)).await?;
     }
-    steps.commit().await
+    steps.commit().await.map(Some)
+}
+
+fn seen<'q>(turn: Turn, page: i64, events: &'q [Sighting<'q>]) -> Statement<'q> {
+    sqlx::query(include_str!("sql/see_events.sql"))
+        .bind(turn.pass)
+        .bind(page)
+        .bind(events.iter().map(|seen| &*seen.event.workspace).bind_iter())
+        .bind(events.iter().map(|seen| Stamp(seen.event.time)).bind_iter())
+        .bind(events.iter().map(|seen| &*seen.event.request_id).bind_iter())
+        .bind(events.iter().map(Sighting::digest).bind_iter())
+        .bind(events.iter().map(|seen| seen.event.account_id).bind_iter())
+}
+
+fn new<'q>(turn: Turn, page: i64, events: &'q [Sighting<'q>]) -> Statement<'q> {
+    sqlx::query(include_str!("sql/insert_events.sql"))
+        .bind(turn.run_id)
+        .bind(turn.pass)
+        .bind(page)
+        .bind(events.iter().map(|seen| &*seen.event.workspace).bind_iter())
+        .bind(events.iter().map(|seen| Stamp(seen.event.time)).bind_iter())
+        .bind(events.iter().map(|seen| &*seen.event.request_id).bind_iter())
+        .bind(events.iter().map(Sighting::digest).bind_iter())
+        .bind(events.iter().map(|seen| seen.ordinal).bind_iter())
+        .bind(events.iter().map(|seen| seen.event.account_id).bind_iter())
+        .bind(events.iter().map(|seen| &*seen.event.endpoint_id).bind_iter())
+        .bind(events.iter().map(|seen| seen.event.cost_nano_usd).bind_iter())
+        .bind(events.iter().map(|seen| seen.event.units_nano).bind_iter())
+        .bind(events.iter().map(|seen| &*seen.event.raw).bind_iter())
 }
 
 /// A statement that takes a row of `scrip_reconciliation_fetches`.
@@ -197,6 +290,10 @@ pub(super) fn run(row: &PgRow) -> Decoded<Run> {
         settings: row.text("settings")?,
         actor: row.text("actor")?,
         create_time: row.moment("created_at")?,
+        attempt: row.get("attempt")?,
+        pass: row.get("pass")?,
+        tries: row.get("tries")?,
+        retry_time: row.moment_or_null("retry_at")?,
         evidence_time: row.moment_or_null("evidence_at")?,
         complete_time: row.moment_or_null("completed_at")?,
         phase: row.text("phase")?,
@@ -208,6 +305,11 @@ pub(super) fn run(row: &PgRow) -> Decoded<Run> {
         summary: row.text("summary")?,
         error: row.text("error")?,
     })
+}
+
+/// The days and models of a run.
+pub(super) fn detail(row: &PgRow) -> Decoded<Text> {
+    Columns::new(row, "reading scrip_reconciliations").text("detail")
 }
 
 /// A row of `scrip_reconciliation_fetches`.

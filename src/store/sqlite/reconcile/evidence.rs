@@ -88,7 +88,7 @@ impl Snapshot {
             .bind(sources)
             .bind(time::to_text(start))
             .bind(time::to_text(end))
-            .bind(self.extent.run_id);
+            .bind(self.extent.pass);
         self.gather(events).await?;
         let (start, end) = self.extent.tasks;
         let period = sqlx::query(sql::SNAPSHOT_PERIOD).bind(time::to_text(start)).bind(time::to_text(end));
@@ -240,6 +240,7 @@ fn account(row: &SqliteRow) -> Result<audit::Account, sqlx::Error> {
         balance: balance.map(|balance| (balance, audit::Micros(0))),
         fetch: audit::Fetch::NotAsked,
         usage: None,
+        unreadable: Vec::new(),
     })
 }
 

@@ -26,12 +26,14 @@ use uuid::Uuid;
 use self::evidence::Snapshot;
 use super::error::store_error;
 use super::reader::PoolReader;
+use super::rows::Cells;
 use super::sql::Bulk;
 use super::writer::Session;
 use crate::audit;
+use crate::ledger::Text;
 use crate::store::reconcile::{
     Applied, Begun, EventRow, Evidence, Extent, FetchRow, FindingQuery, FindingRow, NewRun, ReconcileStore,
-    ReportRow, Run, RunChange,
+    ReportRow, Run, RunChange, Turn, WriteError,
 };
 use crate::store::{Page, StoreError};
 
@@ -68,8 +70,21 @@ impl ReconcileStore for SqliteReconcile {
         self.reader.all("looking for unfinished runs", sqlx::query(sql::UNFINISHED_RUNS), runs::run).boxed()
     }
 
-    fn update_run<'a>(&'a self, id: i64, change: &'a RunChange) -> BoxFuture<'a, Result<bool, StoreError>> {
-        self.change_run(id, change).boxed()
+    fn take_up<'a>(&'a self, run: &'a Run, again: i64) -> BoxFuture<'a, Result<Option<Turn>, StoreError>> {
+        self.raise(run, again).boxed()
+    }
+
+    fn set_aside(&self, turn: Turn, again: i64, counts: bool) -> BoxFuture<'_, Result<(), WriteError>> {
+        self.give_back(turn, again, counts).boxed()
+    }
+
+    fn update_run<'a>(&'a self, turn: Turn, change: &'a RunChange) -> BoxFuture<'a, Result<(), WriteError>> {
+        self.change_run(turn, change).boxed()
+    }
+
+    fn detail(&self, run_id: i64) -> BoxFuture<'_, Result<Option<Text>, StoreError>> {
+        let statement = sqlx::query(sql::DETAIL).bind(run_id);
+        self.reader.one("reading a report", statement, |row| Cells::of(row).text()).boxed()
     }
 
     fn fetches(&self, run_id: i64) -> BoxFuture<'_, Result<Vec<FetchRow>, StoreError>> {
@@ -78,11 +93,11 @@ impl ReconcileStore for SqliteReconcile {
 
     fn save_fetch<'a>(
         &'a self,
-        run_id: i64,
+        turn: Turn,
         fetch: &'a FetchRow,
         events: &'a [EventRow],
-    ) -> BoxFuture<'a, Result<(), StoreError>> {
-        self.save_page(run_id, fetch, events).boxed()
+    ) -> BoxFuture<'a, Result<(), WriteError>> {
+        self.save_page(turn, fetch, events).boxed()
     }
 
     fn evidence<'a>(&'a self, extent: &'a Extent) -> BoxFuture<'a, Result<Box<dyn Evidence>, StoreError>> {
@@ -93,40 +108,40 @@ impl ReconcileStore for SqliteReconcile {
         .boxed()
     }
 
-    fn clear_results(&self, run_id: i64) -> BoxFuture<'_, Result<(), StoreError>> {
-        self.forget(run_id).boxed()
+    fn clear_results(&self, turn: Turn) -> BoxFuture<'_, Result<(), WriteError>> {
+        self.forget(turn).boxed()
     }
 
     fn add_findings<'a>(
         &'a self,
-        run_id: i64,
+        turn: Turn,
         first: i64,
         findings: &'a [audit::Finding],
-    ) -> BoxFuture<'a, Result<(), StoreError>> {
-        self.keep_findings(run_id, first, findings).boxed()
+    ) -> BoxFuture<'a, Result<(), WriteError>> {
+        self.keep_findings(turn, first, findings).boxed()
     }
 
     fn add_rows<'a>(
         &'a self,
-        run_id: i64,
+        turn: Turn,
         layer: i16,
         first: i64,
         rows: &'a [String],
-    ) -> BoxFuture<'a, Result<(), StoreError>> {
-        self.keep_rows((run_id, layer), first, rows).boxed()
+    ) -> BoxFuture<'a, Result<(), WriteError>> {
+        self.keep_rows(turn, layer, first, rows).boxed()
     }
 
     fn add_costs<'a>(
         &'a self,
-        run_id: i64,
+        turn: Turn,
         first: i64,
         costs: &'a [audit::CostChange],
-    ) -> BoxFuture<'a, Result<(), StoreError>> {
-        self.keep_costs(run_id, first, costs).boxed()
+    ) -> BoxFuture<'a, Result<(), WriteError>> {
+        self.keep_costs(turn, first, costs).boxed()
     }
 
-    fn apply_costs(&self, run_id: i64, after: i64, limit: u32) -> BoxFuture<'_, Result<Applied, StoreError>> {
-        self.write_costs(run_id, after, limit).boxed()
+    fn apply_costs(&self, turn: Turn, after: i64, limit: u32) -> BoxFuture<'_, Result<Applied, WriteError>> {
+        self.write_costs(turn, after, limit).boxed()
     }
 
     fn findings<'a>(

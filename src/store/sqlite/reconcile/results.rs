@@ -5,146 +5,125 @@ use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
 use super::super::error::{bug, store_error};
 use super::super::rows::Cells;
+use super::super::sql::Bulk;
 use super::super::time;
-use super::runs::unreadable;
-use super::{SqliteReconcile, insert, numbered, sql};
+use super::runs::{holds, unreadable};
+use super::{SqliteReconcile, Values, insert, numbered, sql};
 use crate::audit;
 use crate::ledger::{Micros, Text};
 use crate::store::StoreError;
-use crate::store::reconcile::{Applied, CHUNK, FindingQuery, FindingRow, ReportRow, rank};
+use crate::store::reconcile::{Applied, CHUNK, FindingQuery, FindingRow, ReportRow, Turn, WriteError, rank};
 
 /// A chunk, as statements count.
 const LIMIT: u32 = CHUNK as u32;
 
 impl SqliteReconcile {
-    pub(super) async fn forget(&self, run_id: i64) -> Result<(), StoreError> {
+    pub(super) async fn forget(&self, turn: Turn) -> Result<(), WriteError> {
         const WHAT: &str = "forgetting what a run found";
         for text in [sql::CLEAR_FINDINGS, sql::CLEAR_ROWS, sql::CLEAR_COSTS] {
-            loop {
-                let mut session = self.session.lock().await;
-                let done = async {
-                    let (connection, _) = session.open().await?;
-                    let done = sqlx::query(text).bind(run_id).bind(LIMIT).execute(connection).await;
-                    done.map_err(|error| store_error(WHAT, error))
-                };
-                let done = done.await;
-                if session.end(done).await?.rows_affected() < u64::from(LIMIT) {
-                    break;
-                }
-            }
+            let chunk = || self.within(turn, WHAT, |_| sqlx::query(text).bind(turn.run_id).bind(LIMIT));
+            while chunk().await? == u64::from(LIMIT) {}
         }
-        let mut session = self.session.lock().await;
-        let done = async {
-            let (connection, _) = session.open().await?;
-            let done = sqlx::query(sql::RESET_RUN).bind(run_id).execute(connection).await;
-            done.map(drop).map_err(|error| store_error(WHAT, error))
-        };
-        let done = done.await;
-        session.end(done).await
+        self.within(turn, WHAT, |_| sqlx::query(sql::RESET_RUN).bind(turn.run_id)).await.map(drop)
+    }
+
+    /// Writes rows in chunks, each in a transaction of its own.
+    async fn keep<T: Sync>(
+        &self,
+        turn: Turn,
+        what: &'static str,
+        bulk: &Bulk,
+        rows: &[T],
+        bind: impl Fn(&mut Values, &T) + Send + Sync,
+    ) -> Result<(), WriteError> {
+        for rows in rows.chunks(CHUNK) {
+            let mut session = self.session.lock().await;
+            let done = async {
+                let (connection, _) = session.open().await?;
+                if !holds(connection, turn).await? {
+                    return Ok(None);
+                }
+                insert(connection, what, bulk, rows, &bind).await.map(Some)
+            };
+            let done = done.await;
+            session.end(done).await?.ok_or(WriteError::Superseded)?;
+        }
+        Ok(())
     }
 
     pub(super) async fn keep_findings(
         &self,
-        run_id: i64,
+        turn: Turn,
         first: i64,
         findings: &[audit::Finding],
-    ) -> Result<(), StoreError> {
+    ) -> Result<(), WriteError> {
         let rows: Vec<(i64, &audit::Finding)> = numbered(first, findings).collect();
-        for rows in rows.chunks(CHUNK) {
-            let mut session = self.session.lock().await;
-            let done = async {
-                let (connection, _) = session.open().await?;
-                insert(
-                    connection,
-                    "keeping findings",
-                    &sql::INSERT_FINDINGS,
-                    rows,
-                    |values, (number, row)| {
-                        values
-                            .put(run_id)
-                            .put(rank(row.severity))
-                            .put(row.rule.as_str())
-                            .put(*number)
-                            .put(row.account_id)
-                            .put(row.workspace.clone())
-                            .put(row.user_id)
-                            .put(row.task_id.clone())
-                            .put(row.online_task_id.clone())
-                            .put(row.app_name.clone())
-                            .put(row.evidence.to_json());
-                    },
-                )
-                .await
-            };
-            let done = done.await;
-            session.end(done).await?;
-        }
-        Ok(())
+        self.keep(turn, "keeping findings", &sql::INSERT_FINDINGS, &rows, |values, (number, row)| {
+            values
+                .put(turn.run_id)
+                .put(rank(row.severity))
+                .put(row.rule.as_str())
+                .put(*number)
+                .put(row.account_id)
+                .put(row.workspace.clone())
+                .put(row.user_id)
+                .put(row.task_id.clone())
+                .put(row.online_task_id.clone())
+                .put(row.app_name.clone())
+                .put(row.evidence.to_json());
+        })
+        .await
     }
 
     pub(super) async fn keep_rows(
         &self,
-        (run_id, layer): (i64, i16),
+        turn: Turn,
+        layer: i16,
         first: i64,
         rows: &[String],
-    ) -> Result<(), StoreError> {
+    ) -> Result<(), WriteError> {
         let rows: Vec<(i64, &String)> = numbered(first, rows).collect();
-        for rows in rows.chunks(CHUNK) {
-            let mut session = self.session.lock().await;
-            let done = async {
-                let (connection, _) = session.open().await?;
-                insert(connection, "keeping a report", &sql::INSERT_ROWS, rows, |values, (number, row)| {
-                    values.put(run_id).put(layer).put(*number).put((*row).clone());
-                })
-                .await
-            };
-            let done = done.await;
-            session.end(done).await?;
-        }
-        Ok(())
+        self.keep(turn, "keeping a report", &sql::INSERT_ROWS, &rows, |values, (number, row)| {
+            values.put(turn.run_id).put(layer).put(*number).put((*row).clone());
+        })
+        .await
     }
 
     pub(super) async fn keep_costs(
         &self,
-        run_id: i64,
+        turn: Turn,
         first: i64,
         costs: &[audit::CostChange],
-    ) -> Result<(), StoreError> {
+    ) -> Result<(), WriteError> {
         let rows: Vec<(i64, &audit::CostChange)> = numbered(first, costs).collect();
-        for rows in rows.chunks(CHUNK) {
-            let mut session = self.session.lock().await;
-            let done = async {
-                let (connection, _) = session.open().await?;
-                insert(connection, "keeping costs", &sql::INSERT_COSTS, rows, |values, (number, row)| {
-                    values
-                        .put(run_id)
-                        .put(*number)
-                        .put(row.user_id)
-                        .put(Text::clone(&row.task_id))
-                        .put(row.from_nano_usd)
-                        .put(row.to_nano_usd);
-                })
-                .await
-            };
-            let done = done.await;
-            session.end(done).await?;
-        }
-        Ok(())
+        self.keep(turn, "keeping costs", &sql::INSERT_COSTS, &rows, |values, (number, row)| {
+            values
+                .put(turn.run_id)
+                .put(*number)
+                .put(row.user_id)
+                .put(Text::clone(&row.task_id))
+                .put(row.from_nano_usd)
+                .put(row.to_nano_usd);
+        })
+        .await
     }
 
     pub(super) async fn write_costs(
         &self,
-        run_id: i64,
+        turn: Turn,
         after: i64,
         limit: u32,
-    ) -> Result<Applied, StoreError> {
+    ) -> Result<Applied, WriteError> {
         let mut session = self.session.lock().await;
         let done = async {
             let (connection, now) = session.open().await?;
-            apply(connection, now, run_id, after, limit.min(LIMIT)).await
+            if !holds(connection, turn).await? {
+                return Ok(None);
+            }
+            apply(connection, now, turn.run_id, after, limit.min(LIMIT)).await.map(Some)
         };
         let done = done.await;
-        session.end(done).await
+        session.end(done).await?.ok_or(WriteError::Superseded)
     }
 
     pub(super) async fn list_findings(

@@ -5,13 +5,15 @@ use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use uuid::Uuid;
 
 use super::super::error::{bug, store_error};
+use super::super::reader::Statement;
 use super::super::rows::Cells;
 use super::super::time;
 use super::{SqliteReconcile, insert, sql};
 use crate::ledger::{Fingerprint, Method, Micros, Text};
 use crate::store::StoreError;
 use crate::store::reconcile::{
-    Begun, CHUNK, EventRow, FetchRow, GARBAGE_BYTES, NewRun, Run, RunChange, RunState, digest,
+    Begun, CHUNK, EventRow, FetchRow, GARBAGE_BYTES, NewRun, Run, RunChange, RunState, Sighting, Turn,
+    WriteError, sightings,
 };
 
 impl SqliteReconcile {
@@ -58,13 +60,41 @@ impl SqliteReconcile {
         session.end(done).await
     }
 
-    pub(super) async fn change_run(&self, id: i64, change: &RunChange) -> Result<bool, StoreError> {
+    pub(super) async fn raise(&self, run: &Run, again: i64) -> Result<Option<Turn>, StoreError> {
+        const WHAT: &str = "taking a run up";
+        let failed = |error| store_error(WHAT, error);
         let mut session = self.session.lock().await;
         let done = async {
             let (connection, now) = session.open().await?;
-            let [high, medium, low] = change.findings.map_or([None; 3], |counts| counts.map(Some));
-            let statement = sqlx::query(sql::UPDATE_RUN)
-                .bind(id)
+            let again = time::to_text(now.plus(again));
+            let taken = sqlx::query(sql::TAKE_UP).bind(run.id).bind(run.attempt).bind(again);
+            let Some(row) = taken.fetch_optional(&mut *connection).await.map_err(failed)? else {
+                return Ok(None);
+            };
+            let (attempt, pass) = (row.try_get(0).map_err(failed)?, row.try_get(1).map_err(failed)?);
+            if attempt == pass {
+                sqlx::query(sql::BEGIN_PASS).bind(run.id).execute(connection).await.map_err(failed)?;
+            }
+            Ok(Some(Turn { run_id: run.id, attempt, pass }))
+        };
+        let done = done.await;
+        session.end(done).await
+    }
+
+    pub(super) async fn give_back(&self, turn: Turn, again: i64, counts: bool) -> Result<(), WriteError> {
+        self.within(turn, "setting a run aside", |now| {
+            let again = time::to_text(now.plus(again));
+            sqlx::query(sql::SET_ASIDE).bind(turn.run_id).bind(again).bind(counts)
+        })
+        .await
+        .map(drop)
+    }
+
+    pub(super) async fn change_run(&self, turn: Turn, change: &RunChange) -> Result<(), WriteError> {
+        let [high, medium, low] = change.findings.map_or([None; 3], |counts| counts.map(Some));
+        self.within(turn, "changing a run", |now| {
+            sqlx::query(sql::UPDATE_RUN)
+                .bind(turn.run_id)
                 .bind(change.state.map(RunState::as_str))
                 .bind(change.phase.clone())
                 .bind(change.done)
@@ -74,41 +104,100 @@ impl SqliteReconcile {
                 .bind(low)
                 .bind(change.cost_changes)
                 .bind(change.summary.clone())
+                .bind(change.detail.clone())
                 .bind(change.error.clone())
                 .bind(change.evidence_time.map(time::to_text))
-                .bind(time::to_text(now));
-            let done = statement.execute(connection).await;
-            let done = done.map_err(|error| store_error("changing a run", error))?;
-            Ok(done.rows_affected() == 1)
+                .bind(time::to_text(now))
+        })
+        .await
+        .map(drop)
+    }
+
+    /// Runs one statement of a turn, in a transaction of its own; answers how many rows it wrote.
+    pub(super) async fn within(
+        &self,
+        turn: Turn,
+        what: &'static str,
+        statement: impl FnOnce(Micros) -> Statement + Send,
+    ) -> Result<u64, WriteError> {
+        let mut session = self.session.lock().await;
+        let done = async {
+            let (connection, now) = session.open().await?;
+            if !holds(connection, turn).await? {
+                return Ok(None);
+            }
+            let done = statement(now).execute(connection).await;
+            done.map(|done| Some(done.rows_affected())).map_err(|error| store_error(what, error))
         };
         let done = done.await;
-        session.end(done).await
+        session.end(done).await?.ok_or(WriteError::Superseded)
     }
 
     pub(super) async fn save_page(
         &self,
-        run_id: i64,
+        turn: Turn,
         fetch: &FetchRow,
         events: &[EventRow],
-    ) -> Result<(), StoreError> {
+    ) -> Result<(), WriteError> {
+        let twins = self.twins(turn, fetch, events).await?;
+        let seen = sightings(events, |at| twins.get(at).copied().unwrap_or_default());
         // Events are the same whenever they come: only the last chunk tells how far the fetch is.
-        let mut chunks = events.chunks(CHUNK).peekable();
+        let mut chunks = seen.chunks(CHUNK).peekable();
         loop {
             let events = chunks.next().unwrap_or_default();
             let is_last = chunks.peek().is_none();
             let mut session = self.session.lock().await;
             let done = async {
                 let (connection, _) = session.open().await?;
-                save_events(connection, run_id, events).await?;
-                if is_last { save_fetch(connection, run_id, fetch).await } else { Ok(()) }
+                if !holds(connection, turn).await? {
+                    return Ok(None);
+                }
+                save_events(connection, turn, fetch.pages, events).await?;
+                if is_last {
+                    save_fetch(connection, turn.run_id, fetch).await?;
+                }
+                Ok(Some(()))
             };
             let done = done.await;
-            session.end(done).await?;
+            session.end(done).await?.ok_or(WriteError::Superseded)?;
             if is_last {
                 return Ok(());
             }
         }
     }
+
+    /// How many that say the same as each of these events earlier pages of the pass had.
+    async fn twins(&self, turn: Turn, fetch: &FetchRow, events: &[EventRow]) -> Result<Vec<i64>, StoreError> {
+        const WHAT: &str = "looking for equal events";
+        if events.is_empty() || fetch.pages <= 1 {
+            return Ok(Vec::new());
+        }
+        let says = |event: &EventRow| {
+            (
+                event.workspace.to_string(),
+                time::to_text(event.time).to_string(),
+                event.request_id.to_string(),
+                event.endpoint_id.to_string(),
+                event.cost_nano_usd,
+                event.units_nano,
+                event.account_id,
+            )
+        };
+        let says: Vec<_> = events.iter().map(says).collect();
+        let says = serde_json::to_string(&says).map_err(|error| bug(WHAT, error))?;
+        let statement = sqlx::query(sql::COUNT_TWINS).bind(says).bind(turn.pass).bind(fetch.pages);
+        let mut found: Vec<(i64, i64)> =
+            self.reader.all(WHAT, statement, |row| Ok((row.try_get(0)?, row.try_get(1)?))).await?;
+        found.sort_unstable();
+        Ok(found.into_iter().map(|(_, twins)| twins).collect())
+    }
+}
+
+/// Whether a turn is not over, in the open transaction: nobody can take a run up before that ends.
+pub(super) async fn holds(connection: &mut SqliteConnection, turn: Turn) -> Result<bool, StoreError> {
+    let found = sqlx::query(sql::HOLDS).bind(turn.run_id).bind(turn.attempt);
+    let found = found.fetch_optional(connection).await;
+    found.map(|row| row.is_some()).map_err(|error| store_error("asking for the turn", error))
 }
 
 async fn create(connection: &mut SqliteConnection, now: Micros, new: &NewRun) -> Result<Begun, StoreError> {
@@ -121,15 +210,12 @@ async fn create(connection: &mut SqliteConnection, now: Micros, new: &NewRun) ->
             let used_for: &str = row.try_get(0).map_err(failed)?;
             let content = Fingerprint::from_stored(row.try_get(1).map_err(failed)?);
             let began: Option<i64> = row.try_get(2).map_err(failed)?;
-            return Ok(match began {
-                Some(id) if used_for == method.as_str() && content == new.fingerprint() => Begun::Replay(id),
-                _ => Begun::Reused,
-            });
+            return Ok(new.again(used_for, &content, began));
         }
         let kept = sqlx::query(sql::INSERT_REQUEST)
             .bind(Text::clone(request_id))
             .bind(method.as_str())
-            .bind(new.fingerprint().as_bytes().to_vec())
+            .bind(new.content.as_bytes().to_vec())
             .bind(time::to_text(now));
         kept.execute(&mut *connection).await.map_err(failed)?;
     }
@@ -149,21 +235,26 @@ async fn create(connection: &mut SqliteConnection, now: Micros, new: &NewRun) ->
 
 async fn save_events(
     connection: &mut SqliteConnection,
-    run_id: i64,
-    events: &[EventRow],
+    turn: Turn,
+    page: i64,
+    events: &[Sighting<'_>],
 ) -> Result<(), StoreError> {
-    insert(connection, "keeping events", &sql::INSERT_EVENTS, events, |values, event| {
+    insert(connection, "keeping events", &sql::INSERT_EVENTS, events, |values, seen| {
+        let event = seen.event;
         values
             .put(Text::clone(&event.workspace))
             .put(time::to_text(event.time))
             .put(Text::clone(&event.request_id))
-            .put(digest(event).to_vec())
-            .put(run_id)
+            .put(seen.digest().to_vec())
+            .put(seen.ordinal)
+            .put(turn.run_id)
             .put(event.account_id)
             .put(Text::clone(&event.endpoint_id))
             .put(event.cost_nano_usd)
             .put(event.units_nano)
-            .put(Text::clone(&event.raw));
+            .put(Text::clone(&event.raw))
+            .put(turn.pass)
+            .put(page);
     })
     .await
 }
@@ -210,6 +301,10 @@ pub(super) fn run(row: &SqliteRow) -> Result<Run, sqlx::Error> {
         settings: cells.text()?,
         actor: cells.text()?,
         create_time: cells.time()?,
+        attempt: cells.get()?,
+        pass: cells.get()?,
+        tries: cells.get()?,
+        retry_time: cells.optional_time()?,
         evidence_time: cells.optional_time()?,
         complete_time: cells.optional_time()?,
         phase: cells.text()?,

@@ -20,7 +20,7 @@ FROM (
         FROM scrip_billing_events AS e
         JOIN scrip_task_attempts AS b ON b.online_task_id = e.request_id AND b.online_task_id <> ''
         WHERE e.workspace = ANY($4::text[]) AND e.billed_at >= $3::timestamptz AND e.billed_at < $5::timestamptz
-          AND e.first_run_id <= $6::bigint
+          AND e.pass = $6::bigint
     ) AS k
     JOIN ts_fal_tasks AS n ON n.task_id = k.task_id AND n.user_id = k.user_id
     WHERE NOT (n.created_at >= $1::timestamptz AND n.created_at < $2::timestamptz)

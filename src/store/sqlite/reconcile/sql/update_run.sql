@@ -1,4 +1,4 @@
--- What a run tells of itself; NULL leaves what is stored, and a run that is over stays as it ended.
+-- What a run tells of itself; NULL leaves what is stored. The one that writes has the turn.
 UPDATE scrip_reconciliations SET
     state = coalesce(?2, state),
     phase = coalesce(?3, phase),
@@ -9,7 +9,8 @@ UPDATE scrip_reconciliations SET
     findings_low = coalesce(?8, findings_low),
     cost_changes = coalesce(?9, cost_changes),
     summary = coalesce(?10, summary),
-    error = coalesce(?11, error),
-    evidence_at = coalesce(?12, evidence_at),
-    completed_at = CASE WHEN coalesce(?2, state) = 'running' THEN NULL ELSE ?13 END
+    detail = coalesce(?11, detail),
+    error = coalesce(?12, error),
+    evidence_at = coalesce(?13, evidence_at),
+    completed_at = CASE WHEN coalesce(?2, state) = 'running' THEN NULL ELSE ?14 END
 WHERE id = ?1 AND state = 'running'

@@ -1,0 +1,13 @@
+-- Takes a run up as it was read. The fetch goes on where nobody else was at work since; else a new pass begins, but for a
+-- run that has been judged.
+UPDATE scrip_reconciliations AS r SET
+    attempt = n.newest + 1,
+    pass = CASE
+        WHEN r.attempt > 0 AND (r.attempt = n.newest OR r.phase = 'applying' AND r.summary <> '') THEN r.pass
+        ELSE n.newest + 1
+    END,
+    tries = r.tries + 1,
+    retry_at = clock_timestamp() + $3::bigint * interval '1 microsecond'
+FROM (SELECT coalesce(max(m.attempt), 0) AS newest FROM scrip_reconciliations AS m WHERE m.attempt > 0) AS n
+WHERE r.id = $1::bigint AND r.attempt = $2::bigint AND r.state = 'running'
+RETURNING r.attempt, r.pass
