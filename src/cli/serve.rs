@@ -224,9 +224,10 @@ async fn serve(
         .local_addr()
         .map_err(|error| Failure::CouldNotRun(format!("the listening address is not known: {error}")))?;
     tracing::info!(%bound, database = about.database, version = env!("CARGO_PKG_VERSION"), "serving");
+    // Before it is said on stdout: whoever reads it there may ask at once.
+    told.serves(&health);
     // Somebody may start it with stdout closed: it serves all the same.
     let _ = announce(out, bound, &about, told.admin);
-    told.serves(&health);
     let drain_timeout = options.drain_timeout;
     let around = (about.door.security, told.meters.clone());
     let served = server::serve(listener, routes, options, around, health, shutdown).await;
