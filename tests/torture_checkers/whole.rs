@@ -124,13 +124,16 @@ fn what_is_unresolved_or_unchecked_is_never_a_pass() {
 
 #[test]
 fn recovery_is_from_the_healing_to_the_next_acknowledged_write() {
-    let acknowledged = [SECOND, 3 * SECOND, 6 * SECOND, 9 * SECOND];
-    let times = |blocked: &[(u64, u64)]| recoveries(&[window()], blocked, &acknowledged);
-    let name = Fault::ReplicaKill.name();
-    assert_eq!(times(&[])[name], [2.0]);
-    assert_eq!(times(&[(0, 3 * SECOND)])[name], [2.0], "what was healed before");
-    let still_away = [(3 * SECOND, 7 * SECOND), (6 * SECOND, 8 * SECOND)];
-    assert_eq!(times(&still_away)[name], [1.0], "the database was away until 8 s");
+    let acknowledged = [SECOND, 3 * SECOND, 9 * SECOND];
+    let times = |blocked: &[(u64, u64)]| {
+        let blocked: Vec<_> = blocked.iter().map(|(from, to)| (from * SECOND, to * SECOND)).collect();
+        recoveries(&[window()], &blocked, &acknowledged)[Fault::ReplicaKill.name()].clone()
+    };
+    assert_eq!(times(&[]), [5.0]);
+    assert_eq!(times(&[(0, 3), (2, 4)]), [5.0], "what was healed before");
+    assert_eq!(times(&[(3, 7), (6, 8)]), [1.0], "the database was away until 8 s");
+    assert_eq!(times(&[(5, 8)]), [2.0], "it was away from 5 to 8 s");
+    assert_eq!(times(&[(5, 6), (7, 20)]), [2.0], "and what came after the write does not count");
     assert!(recoveries(&[window()], &[], &[SECOND]).is_empty(), "nothing came after it");
 }
 

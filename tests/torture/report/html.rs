@@ -152,8 +152,8 @@ fn calls(report: &Report, page: &mut String) -> std::fmt::Result {
 
 fn faults(report: &Report, page: &mut String) -> std::fmt::Result {
     page.push_str(
-        "<h2>Faults</h2><p>Recovery: from the moment a fault is healed, and any other that keeps everybody from writing, to the \
-         first acknowledged write.</p>\
+        "<h2>Faults</h2><p>Recovery: from the moment a fault is healed to the first acknowledged write, without the \
+         times in which others kept everybody from writing.</p>\
          <table><tr><th>fault<th>times<th>recovery p50<th>recovery max</tr>",
     );
     let cells = |times: &[f64]| match middle_and_most(times) {

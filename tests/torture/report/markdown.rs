@@ -69,8 +69,8 @@ fn findings(report: &Report, page: &mut String) -> std::fmt::Result {
 fn faults(report: &Report, page: &mut String) -> std::fmt::Result {
     writeln!(
         page,
-        "\n## Faults\n\nRecovery: from the moment a fault is healed, and any other that keeps everybody from writing, to the \
-         first acknowledged write.\n\n\
+        "\n## Faults\n\nRecovery: from the moment a fault is healed to the first acknowledged write, without the \
+         times in which others kept everybody from writing.\n\n\
          | fault | times | recovery p50 | recovery max |\n|---|--:|--:|--:|"
     )?;
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();

@@ -121,8 +121,8 @@ pub(crate) fn tallies(history: &[Op]) -> BTreeMap<Kind, Tally> {
     tallies
 }
 
-/// From the end of each fault to the first write that was acknowledged after it, in seconds. While another fault still
-/// keeps everybody from writing (`blocked`), its end counts.
+/// From the end of each fault to the first write that was acknowledged after it, in seconds. The time in which others
+/// still or already kept everybody from writing (`blocked`) is not counted.
 pub(crate) fn recoveries(
     windows: &[Window],
     blocked: &[(Moment, Moment)],
@@ -132,15 +132,15 @@ pub(crate) fn recoveries(
     blocked.sort_unstable();
     let mut recoveries: BTreeMap<&'static str, Vec<f64>> = BTreeMap::new();
     for window in windows {
-        let mut from = window.healed;
+        let next = acknowledged.partition_point(|&at| at < window.healed);
+        let Some(&first) = acknowledged.get(next) else { continue };
+        let (mut counted, mut from) = (0, window.healed);
         for &(begun, healed) in &blocked {
-            if begun <= from && from < healed {
-                from = healed;
-            }
+            counted += begun.min(first).saturating_sub(from);
+            from = from.max(healed);
         }
-        let next = acknowledged.partition_point(|&at| at < from);
-        let Some(at) = acknowledged.get(next) else { continue };
-        recoveries.entry(window.fault.name()).or_default().push((at - from) as f64 / 1e6);
+        counted += first.saturating_sub(from);
+        recoveries.entry(window.fault.name()).or_default().push(counted as f64 / 1e6);
     }
     recoveries.values_mut().for_each(|times| times.sort_by(f64::total_cmp));
     recoveries
