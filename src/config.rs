@@ -9,6 +9,7 @@ mod kek;
 mod layers;
 mod reconcile;
 mod security;
+mod telemetry;
 mod values;
 
 use std::net::SocketAddr;
@@ -21,6 +22,7 @@ pub use kek::KekArgs;
 pub use layers::{ConfigError, parse};
 pub use reconcile::{AuditArgs, DecimalRate, FalArgs, ScheduleArgs};
 pub use security::{AuthMode, SecurityArgs, SecurityPlan};
+pub use telemetry::{OtlpProtocol, Signals, TelemetryArgs};
 pub use values::{DatabaseUrl, HumanDuration, Scheme};
 
 use crate::engine;

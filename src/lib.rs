@@ -15,8 +15,11 @@
 //! - [`report`]: the audit on a terminal, as a page, as JSON and CSV
 //! - [`fal`]: the typed client of fal's platform API, and a fake fal
 //! - [`vault`]: the fal keys of accounts, sealed at rest
+//! - [`meter`]: the instruments: every figure the service tells of itself; handed to all rooms that are not pure
+//! - [`admin`]: the HTTP port for Prometheus, probes and the log's level
 //! - [`clock`]: time and randomness, handed in
 
+pub mod admin;
 pub mod api;
 pub mod audit;
 pub mod cli;
@@ -26,6 +29,7 @@ pub mod engine;
 pub mod fal;
 pub mod keypool;
 pub mod ledger;
+pub mod meter;
 pub mod pb;
 pub mod reconcile;
 pub mod report;

@@ -109,6 +109,8 @@ const RULES: &[Rule] = &[
                 "pb",
                 "config",
                 "telemetry",
+                "meter",
+                "admin",
                 "clock",
             ])
         },
@@ -216,9 +218,22 @@ const RULES: &[Rule] = &[
         forbids: |mention| mention.enters(&["engine"]),
     },
     Rule {
-        name: "reqwest stays in fal",
-        rooms: Rooms::Except(&["fal"]),
+        name: "reqwest stays in fal, and in telemetry for OTLP over HTTP",
+        rooms: Rooms::Except(&["fal", "telemetry"]),
         forbids: |mention| mention.names(&["reqwest"]),
+    },
+    Rule {
+        name: "OpenTelemetry and Prometheus stay in meter and telemetry",
+        rooms: Rooms::Except(&["meter", "telemetry"]),
+        forbids: |mention| mention.names(&["opentelemetry", "tracing_opentelemetry", "prometheus"]),
+    },
+    Rule {
+        name: "meter enters no room, and knows no database or wire",
+        rooms: Rooms::Only(&["meter"]),
+        forbids: |mention| {
+            matches!(mention.segments[0].as_str(), "crate" | "scrip") && !mention.enters(&["meter"])
+                || mention.names(&["sqlx", "tonic", "prost"])
+        },
     },
     Rule {
         name: "generated code (crate::pb) is for api, server, cli and bench",
@@ -515,6 +530,10 @@ fn each_rule_reports_a_source_that_breaks_it() {
         ("store does not know the engine", "store/mod.rs", "use super::engine::Handle;"),
         ("store does not know the engine", "store/sqlite/write.rs", "super::super::super::engine::run()"),
         ("reqwest stays in fal", "reconcile/fetch.rs", "reqwest::Client::new()"),
+        ("OpenTelemetry and Prometheus stay", "engine/lane.rs", "use opentelemetry::metrics::Counter;"),
+        ("OpenTelemetry and Prometheus stay", "server/layer/mod.rs", "use tracing_opentelemetry::layer;"),
+        ("meter enters no room", "meter/engine.rs", "use crate::ledger::Operation;"),
+        ("the pure rooms enter no", "ledger/decide/mod.rs", "use crate::meter::Meters;"),
         ("generated code", "engine/mod.rs", "use crate::pb::v1::Charge;"),
         ("generated code", "report/json.rs", "fn f(x: pb::v1::Finding) {}"),
         ("generated code", "main.rs", "use scrip::{cli, pb};"),

@@ -3,7 +3,7 @@
 use tonic::{Request, Response, Status};
 
 use super::convert::{self, query};
-use super::{Api, actor, caller, deadline, status};
+use super::{Api, actor, caller, deadline, note, status};
 use crate::engine::rows::UserCursor;
 use crate::ledger::{Micros, Rejection};
 use crate::pb;
@@ -89,6 +89,7 @@ impl BillingService for Api {
         request: Request<pb::GetBalanceRequest>,
     ) -> Result<Response<pb::GetBalanceResponse>, Status> {
         let caller = caller(&request)?;
+        note(&request).user(request.get_ref().user_id);
         let (user_id, at) = query::balance(request.get_ref(), self.limits())?;
         caller.touch(user_id)?;
         let balance = match at {
@@ -107,6 +108,7 @@ impl BillingService for Api {
         request: Request<pb::ListEntriesRequest>,
     ) -> Result<Response<pb::ListEntriesResponse>, Status> {
         let caller = caller(&request)?;
+        note(&request).user(request.get_ref().user_id);
         let (query, paging) = query::entries(request.into_inner(), self.limits())?;
         caller.touch(query.user_id)?;
         let rows = self.handle.list_entries(&query, paging.first()).await?;
@@ -120,6 +122,7 @@ impl BillingService for Api {
         request: Request<pb::ListPointsDetailsRequest>,
     ) -> Result<Response<pb::ListPointsDetailsResponse>, Status> {
         let caller = caller(&request)?;
+        note(&request).user(request.get_ref().user_id);
         let (query, paging) = query::points_details(request.into_inner(), self.limits())?;
         caller.touch(query.user_id)?;
         let rows = self.handle.list_points_details(&query, paging.first()).await?;
@@ -133,6 +136,7 @@ impl BillingService for Api {
         request: Request<pb::ListFinancialTransactionsRequest>,
     ) -> Result<Response<pb::ListFinancialTransactionsResponse>, Status> {
         let caller = caller(&request)?;
+        note(&request).user(request.get_ref().user_id);
         let (query, paging) = query::financial_transactions(request.into_inner(), self.limits())?;
         caller.touch(query.user_id)?;
         let rows = self.handle.list_financial_transactions(&query, paging.first()).await?;

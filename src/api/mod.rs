@@ -37,7 +37,7 @@ use crate::pb::reconciliation_service_server::{self, ReconciliationServiceServer
 use crate::pb::task_service_server::{self, TaskServiceServer};
 use crate::reconcile;
 use crate::server::auth::Caller;
-use crate::server::{Deadline, MAX_MESSAGE_BYTES};
+use crate::server::{Deadline, MAX_MESSAGE_BYTES, Note};
 
 /// The services of [`routes`] by their full names, for health.
 pub const SERVICES: [&str; 4] = [
@@ -87,15 +87,17 @@ impl Api {
 
     /// A call that changes something: the request asks for a command, the answer fills the response.
     async fn write<Q: Ask, R: From<Answer>>(&self, request: Request<Q>) -> Result<Response<R>, Status> {
-        let (deadline, caller) = (deadline(&request), caller(&request)?);
+        let (deadline, caller, note) = (deadline(&request), caller(&request)?, note(&request));
         let actor = actor(&caller);
         let (command, request_id, wait) = asked(request.into_inner(), &actor, self.limits())?;
+        note.user(command.user_id());
         self.admit(&caller, &command).await?;
         let answer = if command.selection().is_some() {
             self.handle.submit_waiting(command, &request_id, (&actor, deadline), wait).await?
         } else {
             self.handle.submit(command, &request_id, &actor, deadline).await?
         };
+        note.user(answer.user.user_id);
         Ok(Response::new(answer.into()))
     }
 
@@ -163,6 +165,11 @@ fn asked<Q: Ask>(request: Q, actor: &Text, limits: &Limits) -> Result<(Command, 
 /// When the caller stops waiting, as the server noted it beside the request.
 fn deadline<T>(request: &Request<T>) -> Option<Instant> {
     request.extensions().get::<Deadline>().map(|deadline| deadline.instant())
+}
+
+/// Where the server hears whose call it is, for its log.
+fn note<T>(request: &Request<T>) -> Note {
+    request.extensions().get::<Note>().cloned().unwrap_or_default()
 }
 
 /// Who calls, as the server found out. Without that nothing is served.

@@ -5,7 +5,7 @@ use tonic::{Request, Response, Status};
 
 use super::convert::query;
 use super::page::Paging;
-use super::{Api, caller};
+use super::{Api, caller, note};
 use crate::engine::rows::{Page, TaskRecord};
 use crate::ledger::command::UNRESOLVED;
 use crate::ledger::{Rejection, Text};
@@ -24,9 +24,10 @@ impl TaskService for Api {
         &self,
         request: Request<pb::GetTaskRequest>,
     ) -> Result<Response<pb::GetTaskResponse>, Status> {
-        let caller = caller(&request)?;
+        let (caller, note) = (caller(&request)?, note(&request));
         let pb::GetTaskRequest { task_id, user_id } = query::task(request.into_inner(), self.limits())?;
         let found = self.handle.task(&task_id).await?;
+        note.user(found.as_ref().map_or(user_id, |record| record.task.user_id));
         let task = found
             .filter(|record| user_id == UNRESOLVED || record.task.user_id == user_id)
             .filter(|record| caller.may_touch(record.task.user_id))
@@ -39,6 +40,7 @@ impl TaskService for Api {
         request: Request<pb::ListTasksRequest>,
     ) -> Result<Response<pb::ListTasksResponse>, Status> {
         let caller = caller(&request)?;
+        note(&request).user(request.get_ref().user_id);
         let (query, paging) = query::tasks(request.into_inner(), self.limits())?;
         match query.user_id {
             Some(user_id) => caller.touch(user_id)?,

@@ -27,6 +27,7 @@ mod serve;
 mod session;
 mod tasks;
 mod tokens;
+mod told;
 mod usage;
 mod verify;
 mod version;
@@ -117,14 +118,15 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Cli, ExitCode> 
 
 /// Runs the command to its end.
 pub async fn run(cli: Cli) -> ExitCode {
-    // A command for one moment speaks for itself; a service is known by its log.
-    let default_filter = if matches!(cli.command, Command::Serve(_)) { "info" } else { "off" };
-    if let Err(why) = telemetry::start(&cli.common, default_filter) {
+    // A command for one moment speaks for itself; a service is known by its log, and starts that itself.
+    if !matches!(cli.command, Command::Serve(_))
+        && let Err(why) = telemetry::start(&cli.common, "off")
+    {
         return Failure::CouldNotRun(why).report();
     }
     let mut out = Out::stdout();
     let ended = match cli.command {
-        Command::Serve(args) => serve::run(*args, &mut out).await,
+        Command::Serve(args) => serve::run(*args, &cli.common, &mut out).await,
         Command::Migrate(args) => migrate::run(args, &mut out).await,
         Command::Verify(args) => verify::run(args, &mut out).await,
         Command::Balance(args) => balance::run(args, &mut out).await,

@@ -2,7 +2,7 @@
 //!
 //! The phases:
 //!
-//! 1. options are checked against each other, before anything is touched;
+//! 1. options are checked against each other, before anything is touched; telemetry and the admin port are started;
 //! 2. the address is taken: a second server on one port stops here and leaves the database alone;
 //! 3. the store is opened and migrated, its key-encryption keys are found or made, engine and reconciliation
 //!    started, health follows the store;
@@ -26,17 +26,20 @@ use super::output::Out;
 use super::remote::reachable;
 use super::routes::routes;
 use super::security::{self, Door};
-use super::session::{Prepare, close, open_to_serve};
+use super::session::{Prepare, ToServe, close, open_to_serve};
+use super::told::Told;
 use crate::clock::System;
 use crate::config::{
-    AuditArgs, DatabaseArgs, DatabaseUrl, EngineArgs, FalArgs, KekArgs, LimitArgs, ListenArgs, MigrateArgs,
-    ScheduleArgs, Scheme, SecurityArgs, ServerArgs,
+    AuditArgs, CommonArgs, DatabaseArgs, DatabaseUrl, EngineArgs, FalArgs, KekArgs, LimitArgs, ListenArgs,
+    MigrateArgs, ScheduleArgs, Scheme, SecurityArgs, ServerArgs, TelemetryArgs,
 };
 use crate::engine::{self, Engine};
 use crate::fal;
+use crate::meter::Meters;
 use crate::reconcile::{self, Reconciler};
 use crate::server::{self, Health, ServerOptions, Shutdown};
 use crate::store::Store;
+use crate::telemetry::{self, Telemetry};
 use crate::vault::Keyring;
 
 /// What the engine gets for its last commit even if the connections took all of the drain's time: cut short, its
@@ -87,6 +90,8 @@ pub(super) struct ServeArgs {
     audit: AuditArgs,
     #[command(flatten)]
     schedule: ScheduleArgs,
+    #[command(flatten)]
+    telemetry: TelemetryArgs,
 }
 
 impl ServeArgs {
@@ -100,34 +105,52 @@ impl ServeArgs {
     }
 
     /// What reconciliation works with.
-    fn reconciliation(&self) -> Result<(fal::Client, reconcile::Options), String> {
+    fn reconciliation(&self, meters: &Meters) -> Result<(fal::Client, reconcile::Options), String> {
         let options = self.schedule.options(self.audit.settings()?, &self.fal)?;
-        let client = fal::Client::new(self.fal.config(), System::clock());
+        let client = fal::Client::measured(self.fal.config(), System::clock(), meters.clone());
         Ok((client.map_err(|error| format!("fal-base-url: {error}"))?, options))
     }
 }
 
-pub(super) async fn run(args: ServeArgs, out: &mut Out) -> Result<ExitCode, Failure> {
-    let database = &args.database.database_url;
+pub(super) async fn run(args: ServeArgs, common: &CommonArgs, out: &mut Out) -> Result<ExitCode, Failure> {
+    let system = match args.database.database_url.scheme().map_err(Failure::CouldNotRun)? {
+        Scheme::Sqlite => "sqlite",
+        Scheme::Postgres => "postgresql",
+    };
+    let telemetry =
+        telemetry::start_service(common, &args.telemetry, system).map_err(Failure::CouldNotRun)?;
+    let ended = run_told(&args, &telemetry, out).await;
+    telemetry.end().await;
+    ended
+}
+
+/// The service, telling of itself.
+async fn run_told(args: &ServeArgs, telemetry: &Telemetry, out: &mut Out) -> Result<ExitCode, Failure> {
+    let (database, meters) = (&args.database.database_url, telemetry.meters());
     let mut engine_options = args.engine_options(database).map_err(Failure::CouldNotRun)?;
     let server_options = args.server.options().map_err(Failure::CouldNotRun)?;
-    let (client, reconcile_options) = args.reconciliation().map_err(Failure::CouldNotRun)?;
+    let (client, reconcile_options) = args.reconciliation(meters).map_err(Failure::CouldNotRun)?;
     let security = args.security.plan(args.listen.listen).map_err(Failure::CouldNotRun)?;
     let configured = keyring::configured(&args.keks)?;
 
     let listener =
         server::bind(args.listen.listen).await.map_err(|error| Failure::could_not_run(error.to_string()))?;
     let prepare = if args.migrate.no_migrate { Prepare::Nothing } else { Prepare::Migrate };
-    let store = open_to_serve(database, prepare, args.migrate.allow_unsafe_database).await?;
+    let shutdown = Shutdown::new();
+    let told = Told::start(&args.telemetry, telemetry, &shutdown).await?;
+    let to_serve = ToServe { prepare, allow_unsafe: args.migrate.allow_unsafe_database };
+    let store = open_to_serve(database, to_serve, meters).await?;
     let door = security::open(security, &*store).await?;
     let (keyring, said) = keyring(configured, database, &*store).await?;
-    engine_options.keyring = Arc::new(keyring);
+    (engine_options.keyring, engine_options.meters) = (Arc::new(keyring), meters.clone());
+    told.sample(&*store, args.telemetry.sample_every);
     let engine = Engine::start(&*store, System::ids(), engine_options);
     let holder = Uuid::from_bytes(System::secret_bytes());
     let reconciler = Reconciler::start(&*store, engine.handle(), client, holder, reconcile_options)
         .ok_or_else(|| Failure::could_not_run("this database keeps no reconciliations"))?;
     let about = About { database: store.describe(), keys: said, door };
-    let ended = serve(listener, (&engine, reconciler.handle()), server_options, about, out).await;
+    let handles = (&engine, reconciler.handle());
+    let ended = serve((listener, shutdown.clone()), handles, server_options, about, &told, out).await;
     // What it was at is taken up again by whoever comes next; until then it must not hold the stop up.
     let drain = async {
         reconciler.drain().await;
@@ -141,6 +164,7 @@ pub(super) async fn run(args: ServeArgs, out: &mut Out) -> Result<ExitCode, Fail
         }
     };
 
+    told.stop_sampling();
     let left = drain_timeout.saturating_sub(report.took).max(LAST_COMMIT);
     let is_drained = tokio::time::timeout(left, drain).await.is_ok();
     if is_drained {
@@ -183,13 +207,13 @@ struct About {
 
 /// Serves until a signal, and until the connections are drained.
 async fn serve(
-    listener: TcpListener,
+    (listener, shutdown): (TcpListener, Shutdown),
     (engine, reconcile): (&Engine, reconcile::Handle),
     options: ServerOptions,
     about: About,
+    told: &Told,
     out: &mut Out,
 ) -> Result<(server::DrainReport, Duration), Failure> {
-    let shutdown = Shutdown::new();
     let signals = server::watch_signals(shutdown.clone())
         .map_err(|error| Failure::CouldNotRun(format!("signals cannot be listened for: {error}")))?;
     let handle = engine.handle();
@@ -202,9 +226,12 @@ async fn serve(
         .map_err(|error| Failure::CouldNotRun(format!("the listening address is not known: {error}")))?;
     tracing::info!(%bound, database = about.database, version = env!("CARGO_PKG_VERSION"), "serving");
     // Somebody may start it with stdout closed: it serves all the same.
-    let _ = announce(out, bound, &about);
+    let _ = announce(out, bound, &about, told.admin);
+    told.serves(&health);
     let drain_timeout = options.drain_timeout;
-    let served = server::serve(listener, routes, options, about.door.security, health, shutdown).await;
+    let meters = told.meters.clone();
+    let security = about.door.security;
+    let served = server::serve(listener, routes, options, security, (health, shutdown), meters).await;
     follower.abort();
     signals.abort();
     served.map(|report| (report, drain_timeout)).map_err(|refused| Failure::CouldNotRun(refused.to_string()))
@@ -222,9 +249,17 @@ async fn follow_store(mut store_up: watch::Receiver<bool>, health: Health) {
 }
 
 /// The first line is for programs that started this one; the rest is for people.
-fn announce(out: &mut Out, bound: SocketAddr, about: &About) -> std::io::Result<()> {
+fn announce(
+    out: &mut Out,
+    bound: SocketAddr,
+    about: &About,
+    admin: Option<SocketAddr>,
+) -> std::io::Result<()> {
     out.line(format!("listening on {bound}"))?;
     out.line(format!("database: {}", about.database))?;
+    if let Some(admin) = admin {
+        out.line(format!("admin: http://{admin}/metrics"))?;
+    }
     if let Some(keys) = &about.keys {
         out.line(keys)?;
     }

@@ -12,6 +12,7 @@ use crate::config::{DatabaseUrl, Scheme};
 use crate::engine::{Answer, Engine, Handle, KeyAnswer, Options};
 use crate::keypool;
 use crate::ledger::{Command, Text};
+use crate::meter::Meters;
 use crate::store::postgres::Safety;
 use crate::store::{Store, StoreError, postgres, sqlite};
 use crate::vault::Keyring;
@@ -44,31 +45,47 @@ pub(super) struct Migrated {
 
 /// Opens the store that the URL names, for a command.
 pub(super) async fn open(url: &DatabaseUrl, prepare: Prepare) -> Result<Arc<dyn Store>, Failure> {
-    open_with(url, prepare, Safety::NotAsked).await
+    open_with(url, prepare, Safety::NotAsked, &Meters::off()).await
 }
 
-/// Likewise for a service, which is not begun on a database that does not keep what it acknowledges.
+/// What is done and asked for before a database is served.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ToServe {
+    /// What may be done to it.
+    pub(super) prepare: Prepare,
+    /// Whether it may be one that loses what it acknowledged.
+    pub(super) allow_unsafe: bool,
+}
+
+/// Likewise for a service, which is not begun on a database that does not keep what it acknowledges, and tells how its
+/// statements go.
 pub(super) async fn open_to_serve(
     url: &DatabaseUrl,
-    prepare: Prepare,
-    allow_unsafe: bool,
+    ToServe { prepare, allow_unsafe }: ToServe,
+    meters: &Meters,
 ) -> Result<Arc<dyn Store>, Failure> {
     if allow_unsafe {
         tracing::warn!("--allow-unsafe-database: what is acknowledged may be lost in a crash");
     }
     let safety = if allow_unsafe { Safety::DurabilityWaived } else { Safety::Demanded };
-    open_with(url, prepare, safety).await
+    open_with(url, prepare, safety, meters).await
 }
 
-async fn open_with(url: &DatabaseUrl, prepare: Prepare, safety: Safety) -> Result<Arc<dyn Store>, Failure> {
+async fn open_with(
+    url: &DatabaseUrl,
+    prepare: Prepare,
+    safety: Safety,
+    meters: &Meters,
+) -> Result<Arc<dyn Store>, Failure> {
+    let meters = meters.clone();
     let migrate = prepare == Prepare::Migrate;
     Ok(match url.scheme().map_err(Failure::CouldNotRun)? {
         Scheme::Sqlite => {
-            let options = sqlite::Options { migrate, ..sqlite::Options::new(System::clock()) };
+            let options = sqlite::Options { migrate, meters, ..sqlite::Options::new(System::clock()) };
             sqlite::open(url.expose(), options).await?
         }
         Scheme::Postgres => {
-            let options = postgres::Options { migrate, safety, ..postgres::Options::default() };
+            let options = postgres::Options { migrate, safety, meters, ..postgres::Options::default() };
             postgres::open(url.expose(), options).await.map_err(|error| unreachable(url, error))?
         }
     })

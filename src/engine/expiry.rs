@@ -69,6 +69,7 @@ async fn sweep_leases(handle: &Handle, actor: &Text) -> Result<usize, EngineErro
     }
     let answer = handle.keys(keypool::Command::Expire { lease_ids }, "", actor, None).await?;
     let keypool::Done::Expired(expired) = answer.done else { return Err(EngineError::Internal) };
+    handle.way.options.meters.engine().expired_leases(expired);
     tracing::info!(expired, "leases expired that nobody gave back");
     Ok(expired)
 }
@@ -88,6 +89,7 @@ async fn sweep_once(handle: &Handle, actor: &Text) -> Result<usize, EngineError>
         .collect();
     let outcomes = handle.submit_batch(items, false, None).await?;
     let released = outcomes.iter().filter(|outcome| outcome.is_ok()).count();
+    handle.way.options.meters.engine().expired_holds(released);
     tracing::info!(released, "holds expired");
     Ok(released)
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use tracing::{Instrument, Span};
 use uuid::Uuid;
 
 use super::answer::{Answering, Answers, Settled};
@@ -21,7 +22,8 @@ use super::waiting::{Queue, WaitingRoom};
 use super::work::{Asked, footprint, model_of};
 use super::{EngineError, Options};
 use crate::clock::Ids;
-use crate::ledger::{Micros, Rejection, Text, Why};
+use crate::ledger::{Entry, Micros, Operation, Purse, Rejection, Text, Why};
+use crate::meter::{self, BatchEnded, Moved, Unknown};
 use crate::store::{Footprint, Plan, Reader, Run, Snapshot, StoreError, Transacted, Writer};
 
 /// How often old batch ids are forgotten, and how many at once.
@@ -86,12 +88,17 @@ impl Lane {
             };
             let batch;
             (batch, left_over) = gather(first, &mut queue, self.options.batch_items);
-            self.serve(batch).await;
+            queue.at_work_since(batch[0].queued);
+            let span = span_of(&batch);
+            self.serve(batch).instrument(span).await;
             self.prune_if_due().await;
         }
     }
 
     async fn serve(&mut self, jobs: Vec<Job>) {
+        if self.options.meters.is_on() {
+            jobs.iter().for_each(|job| self.meter().waited(job.queued.elapsed()));
+        }
         let jobs = drop_expired(jobs);
         let jobs = self.resolve_users(jobs).await;
         let jobs = self.resolve_leases(jobs).await;
@@ -114,6 +121,9 @@ impl Lane {
     /// Answers what is settled; what found no key among a few accounts, while there are others, is to be decided again.
     fn settle(&self, jobs: Vec<Job>, judgement: Judgement, is_last: bool) -> Vec<Job> {
         debug_assert_eq!(jobs.len(), judgement.decided.len(), "each work has its outcomes");
+        if self.options.meters.is_on() {
+            self.meter().moved(&moved(&judgement.decided));
+        }
         let is_another_try = {
             let mut cached = self.proposals.cached();
             cached.observe(&judgement);
@@ -252,6 +262,22 @@ impl Lane {
 
     /// Runs the batch until it is known how it ended, within the bounds of the options.
     async fn transact(&mut self, jobs: &[Job]) -> Ended {
+        let began = Instant::now();
+        let ended = self.pursue(jobs).await;
+        let how = match &ended {
+            Ended::Done(_) => BatchEnded::Done,
+            Ended::Failed(_) => BatchEnded::Failed,
+            Ended::Poisoned => BatchEnded::Poisoned,
+        };
+        self.meter().batch(jobs.iter().map(|job| job.asked.len()).sum(), how, began.elapsed());
+        ended
+    }
+
+    fn meter(&self) -> &meter::Engine {
+        self.options.meters.engine()
+    }
+
+    async fn pursue(&mut self, jobs: &[Job]) -> Ended {
         let seed = self.ids.random();
         let mut footprint = footprint(jobs.iter().map(|job| &job.asked));
         self.propose(jobs, seed, &mut footprint);
@@ -266,6 +292,7 @@ impl Lane {
                 Ran::Ended(ended, judgement) => (ended, judgement),
                 Ran::Widened if widened < WIDENINGS => {
                     widened += 1;
+                    self.meter().retried("widened");
                     continue;
                 }
                 Ran::Widened => {
@@ -277,7 +304,10 @@ impl Lane {
                     return Ended::Poisoned;
                 }
             };
-            match pursuit.after(ended, judgement, &self.options) {
+            let was = pursuit.run();
+            let next = pursuit.after(ended, judgement, &self.options);
+            self.tell(was, pursuit.run(), &next);
+            match next {
                 Next::Done(judgement) => return Ended::Done(judgement),
                 Next::Failed(error) => return Ended::Failed(error),
                 Next::Poisoned => return Ended::Poisoned,
@@ -286,6 +316,23 @@ impl Lane {
             if pursuit.run() == Run::First {
                 batch_id = self.ids.batch_id();
             }
+        }
+    }
+
+    /// Counts retries, and what becomes of commits that were not answered.
+    fn tell(&self, was: Run, is: Run, next: &Next) {
+        match (was, is) {
+            (Run::First, Run::Resolving) => self.meter().unknown(Unknown::Pursued),
+            (Run::Resolving, Run::First) => self.meter().unknown(match next {
+                Next::Failed(EngineError::OutcomeUnknown) => Unknown::GivenUp,
+                _ => Unknown::Resolved,
+            }),
+            _ => {}
+        }
+        match next {
+            Next::Again(_) if is == Run::Resolving => self.meter().retried("unknown"),
+            Next::Again(_) => self.meter().retried("conflict"),
+            _ => {}
         }
     }
 
@@ -369,7 +416,7 @@ fn gather(first: Job, queue: &mut Receiver, max_items: usize) -> (Vec<Job>, Opti
     let mut items = first.asked.len();
     let mut batch = vec![first];
     while items < max_items {
-        let Ok(job) = queue.try_recv() else { break };
+        let Some(job) = queue.try_recv() else { break };
         items += job.asked.len();
         if items > max_items {
             return (batch, Some(job));
@@ -377,6 +424,44 @@ fn gather(first: Job, queue: &mut Receiver, max_items: usize) -> (Vec<Job>, Opti
         batch.push(job);
     }
     (batch, None)
+}
+
+/// The span of a batch, linked to those of its calls; none where no call has one.
+fn span_of(jobs: &[Job]) -> Span {
+    if jobs.iter().all(|job| job.span.is_disabled()) {
+        return Span::none();
+    }
+    let span = tracing::info_span!(
+        target: meter::SPANS, parent: None, "batch", otel.name = "batch", scrip.batch.jobs = jobs.len()
+    );
+    jobs.iter().for_each(|job| {
+        span.follows_from(&job.span);
+    });
+    span
+}
+
+/// What a batch moved, for the instruments alone: amounts are summed without their signs.
+fn moved(decided: &[Decided]) -> Moved {
+    let mut moved = Moved::default();
+    let outcomes = decided.iter().filter_map(|decided| match decided {
+        Decided::Ledger(outcomes) => Some(outcomes),
+        Decided::Keys(_) => None,
+    });
+    for entry in outcomes.flatten().flatten().flat_map(|done| &done.entries) {
+        let Entry { operation, purse, amount, .. } = &**entry;
+        let index = match operation {
+            Operation::Charge => 0,
+            Operation::Capture => 1,
+            Operation::Refund => 2,
+            Operation::Credit => 3,
+            Operation::Debit => 4,
+        };
+        let (entries, points, cash) = &mut moved.by_operation[index];
+        *entries += 1;
+        let sum = if *purse == Purse::Points { points } else { cash };
+        *sum = sum.saturating_add(amount.unsigned_abs());
+    }
+    moved
 }
 
 fn drop_expired(jobs: Vec<Job>) -> Vec<Job> {

@@ -38,6 +38,7 @@ use tokio_util::task::TaskTracker;
 use crate::clock::Ids;
 use crate::keypool;
 use crate::ledger::Limits;
+use crate::meter::Meters;
 use crate::store::Store;
 use crate::vault::Keyring;
 
@@ -81,6 +82,8 @@ pub struct Options {
     pub probe_every: Duration,
     /// How long batch ids are kept for outcomes that are still unknown.
     pub commit_ids_kept: Duration,
+    /// What it tells of itself, and to whom.
+    pub meters: Meters,
 }
 
 impl Default for Options {
@@ -99,6 +102,7 @@ impl Default for Options {
             sweep_every: Duration::from_millis(500),
             probe_every: Duration::from_secs(1),
             commit_ids_kept: Duration::from_secs(24 * 3600),
+            meters: Meters::off(),
         }
     }
 }
@@ -129,6 +133,7 @@ impl Engine {
             .map(|_| {
                 let keyring = Arc::clone(&options.keyring);
                 let (sender, receiver) = queue::channel(options.queue_items, options.queue_bytes);
+                watch(&options.meters, &sender);
                 let lane = lane::Lane {
                     writer: store.writer(),
                     reader: Arc::clone(&reader),
@@ -143,12 +148,17 @@ impl Engine {
                 sender
             })
             .collect();
+        if options.meters.is_on() {
+            let seats = waiting.clone();
+            options.meters.engine().watch_waiting(move || seats.count());
+        }
         let balances = reads::spawn(&tasks, Arc::clone(&reader), closing.clone());
         let way = handle::Way { waiting, ids, options: Arc::clone(&options) };
         let handle = Handle::new(lanes, balances, Arc::clone(&reader), way, store_up);
         tasks.spawn(expiry::sweep(handle.clone(), options.sweep_every, background.clone()));
         tasks.spawn(expiry::keep_fresh(proposals, background.clone()));
-        tasks.spawn(reads::probe(reader, options.probe_every, up, background.clone()));
+        let meters = options.meters.clone();
+        tasks.spawn(reads::probe(reader, options.probe_every, (up, meters), background.clone()));
         tasks.close();
         Self { handle, tasks, background, closing }
     }
@@ -165,4 +175,13 @@ impl Engine {
         self.closing.cancel();
         self.tasks.wait().await;
     }
+}
+
+/// Has a lane's queue looked at whenever somebody reads the instruments.
+fn watch(meters: &Meters, queue: &queue::Sender) {
+    if !meters.is_on() {
+        return;
+    }
+    let queue = queue.clone();
+    meters.engine().watch_queue(move || queue.look());
 }

@@ -11,6 +11,7 @@ use tokio_util::task::TaskTracker;
 use super::EngineError;
 use super::error::logged;
 use crate::ledger::{User, UserId};
+use crate::meter::Meters;
 use crate::store::Reader;
 
 /// Balance reads that may wait for a statement, and how many one statement answers.
@@ -76,7 +77,7 @@ async fn answer(reader: &dyn Reader, waiting: &mut Vec<Ask>) {
 pub(super) async fn probe(
     reader: Arc<dyn Reader>,
     every: Duration,
-    up: watch::Sender<bool>,
+    (up, meters): (watch::Sender<bool>, Meters),
     stopping: CancellationToken,
 ) {
     loop {
@@ -89,6 +90,7 @@ pub(super) async fn probe(
                 false
             }
         };
+        meters.database().is_up(is_up);
         up.send_if_modified(|was_up| std::mem::replace(was_up, is_up) != is_up);
         tokio::select! {
             biased;

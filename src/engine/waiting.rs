@@ -87,6 +87,11 @@ impl WaitingRoom {
         self.seats().queues.contains_key(queue)
     }
 
+    /// How many wait.
+    pub(super) fn count(&self) -> u64 {
+        u64::try_from(self.seats().taken).unwrap_or(u64::MAX)
+    }
+
     /// Takes the last place of a queue, for a command of so many bytes; `None` where the room is full.
     pub(super) fn enter(&self, queue: Queue, bytes: usize) -> Option<Place> {
         let mut seats = self.seats();

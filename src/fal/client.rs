@@ -15,6 +15,7 @@ use super::retry::Retry;
 use super::rows::{self, Account};
 use super::transport::{Setup, Timeouts, Transport};
 use crate::clock::Clock;
+use crate::meter::Meters;
 
 /// Where fal is and how it is spoken to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,10 +63,18 @@ impl Client {
     /// # Errors
     /// When the base URL is not one that may be spoken to.
     pub fn new(config: Config, clock: Arc<dyn Clock>) -> Result<Self, Error> {
+        Self::measured(config, clock, Meters::off())
+    }
+
+    /// The same, telling how its requests go.
+    ///
+    /// # Errors
+    /// As [`Client::new`].
+    pub fn measured(config: Config, clock: Arc<dyn Clock>, meters: Meters) -> Result<Self, Error> {
         let Config { base_url, allowed_hosts, allow_loopback, timeouts, retry, most_bytes, most_pages } =
             config;
         let gate = Gate::new(&base_url, allowed_hosts, allow_loopback)?;
-        let setup = Setup { gate, timeouts, retry, most_bytes, clock };
+        let setup = Setup { gate, timeouts, retry, most_bytes, clock, meters };
         Ok(Self { transport: Arc::new(Transport::new(setup)?), most_pages })
     }
 

@@ -114,6 +114,27 @@ impl Error {
         }
     }
 
+    /// What it is, in one word of a fixed few: for figures.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Error::Unauthorized { .. } => "unauthorized",
+            Error::Forbidden { locked: true, .. } => "locked",
+            Error::Forbidden { .. } => "forbidden",
+            Error::RateLimited { .. } => "rate_limited",
+            Error::NotFound { .. } => "not_found",
+            Error::BadRequest { .. } => "bad_request",
+            Error::Upstream { .. } => "upstream",
+            Error::Unexpected { .. } => "unexpected",
+            Error::Timeout => "timeout",
+            Error::Network { .. } => "network",
+            Error::Garbage { .. } => "garbage",
+            Error::TooLarge { .. } => "too_large",
+            Error::CursorLoop | Error::TooManyPages { .. } => "pages",
+            Error::Refused(_) => "address_refused",
+            Error::InvalidQuery(_) => "invalid_query",
+        }
+    }
+
     /// The same call may well succeed later.
     pub fn is_transient(&self) -> bool {
         match self {

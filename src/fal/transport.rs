@@ -8,9 +8,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderValue, RETRY_AFTER};
+use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderMap, HeaderValue, RETRY_AFTER};
 use reqwest::{Response, StatusCode, Url};
 use serde::Deserialize;
+use tokio::time::Instant;
+use tracing::Instrument;
+use tracing::field::Empty;
 
 use super::error::{Error, Kind, Scope, Stage};
 use super::guard::{AddressRefused, Gate, PublicNames, Refusal, SystemLookup};
@@ -18,6 +21,8 @@ use super::key::ApiKey;
 use super::query::Pairs;
 use super::retry::{Failed, Retrier, Retry, retry_after};
 use crate::clock::Clock;
+use crate::meter::{Meters, SPANS};
+use crate::telemetry;
 
 /// How much of an error's body is read: enough for its type.
 const ERROR_BYTES: usize = 64 * 1024;
@@ -54,6 +59,7 @@ pub(super) struct Transport {
     retrier: Retrier,
     clock: Arc<dyn Clock>,
     most_bytes: usize,
+    meters: Meters,
 }
 
 /// What a [`Transport`] is made with.
@@ -63,11 +69,12 @@ pub(super) struct Setup {
     pub(super) retry: Retry,
     pub(super) most_bytes: usize,
     pub(super) clock: Arc<dyn Clock>,
+    pub(super) meters: Meters,
 }
 
 impl Transport {
     pub(super) fn new(setup: Setup) -> Result<Self, Error> {
-        let Setup { gate, timeouts, retry, most_bytes, clock } = setup;
+        let Setup { gate, timeouts, retry, most_bytes, clock, meters } = setup;
         let no_tls = Error::InvalidQuery("no TLS can be set up on this machine");
         let names = PublicNames { lookup: Arc::new(SystemLookup), allow_loopback: gate.allows_loopback() };
         let http = reqwest::Client::builder()
@@ -87,7 +94,7 @@ impl Transport {
             .user_agent(concat!("scrip/", env!("CARGO_PKG_VERSION")))
             .build()
             .map_err(|_| no_tls)?;
-        Ok(Self { http, gate, retrier: Retrier::new(retry), clock, most_bytes })
+        Ok(Self { http, gate, retrier: Retrier::new(retry), clock, most_bytes, meters })
     }
 
     /// A body, tried for as often as the policy allows.
@@ -99,14 +106,45 @@ impl Transport {
         scope: Scope,
     ) -> Result<Bytes, Error> {
         let url = self.gate.url(path, query)?;
-        self.retrier.run(|| self.attempt(key, url.clone(), scope)).await
+        self.retrier.run(|| self.told(key, path, url.clone(), scope)).await
+    }
+
+    /// An attempt, its span and its measurement.
+    async fn told(&self, key: &ApiKey, path: &'static str, url: Url, scope: Scope) -> Result<Bytes, Failed> {
+        let span = tracing::info_span!(
+            target: SPANS,
+            "GET",
+            otel.name = format_args!("GET {path}"),
+            otel.kind = "client",
+            otel.status_code = Empty,
+            http.request.method = "GET",
+            url.template = path,
+            server.address = url.host_str(),
+            error.type = Empty,
+        );
+        let began = Instant::now();
+        let ended = self.attempt(key, url, scope).instrument(span.clone()).await;
+        let status = match &ended {
+            Ok(_) => Ok(200),
+            Err(failed) => failed.error.http_status().ok_or(failed.error.word()),
+        };
+        self.meters.upstream().asked(path, status, began.elapsed());
+        if let Err(failed) = &ended {
+            span.record("error.type", failed.error.word());
+            span.record("otel.status_code", "ERROR");
+        }
+        ended
     }
 
     async fn attempt(&self, key: &ApiKey, url: Url, scope: Scope) -> Result<Bytes, Failed> {
         let authorization = key.header().ok_or(Error::Unauthorized { scope })?;
+        let mut headers = HeaderMap::new();
+        // Whose doing it is, in W3C's words, where it is traced.
+        telemetry::enter_headers(&mut headers);
         let response = self
             .http
             .get(url)
+            .headers(headers)
             .header(AUTHORIZATION, authorization)
             .header(ACCEPT, HeaderValue::from_static("application/json"))
             .send()

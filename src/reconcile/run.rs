@@ -11,6 +11,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 use super::fetch::Fetcher;
 use super::judge::Judge;
@@ -20,6 +21,7 @@ use super::{Parts, WORK};
 use crate::audit::{self, Disorder};
 use crate::engine::EngineError;
 use crate::ledger::Micros;
+use crate::meter::SPANS;
 use crate::store::StoreError;
 use crate::store::reconcile::{Run, RunChange, RunState, Turn, WriteError};
 
@@ -131,7 +133,10 @@ pub(super) async fn work(
     let reporter = Arc::new(Reporter::new(run.id, told.clone(), stop.clone()));
     let telling = tell(Arc::clone(parts), turn, Arc::clone(&reporter), stop);
     let telling = Telling(tokio::spawn(telling).abort_handle());
-    let ended = Work { parts, run: &run, turn, reporter: &reporter }.to_its_end().await;
+    let span =
+        tracing::info_span!(target: SPANS, parent: None, "reconciliation", scrip.reconciliation.id = run.id);
+    let work = Work { parts, run: &run, turn, reporter: &reporter };
+    let ended = work.to_its_end().instrument(span).await;
     drop(telling);
     match ended {
         Ok(()) => Ok(()),

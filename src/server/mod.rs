@@ -40,6 +40,7 @@ use tonic::service::Routes;
 pub use self::bind::{BindError, bind, parse_listen};
 pub use self::connection::Peer;
 pub use self::health::Health;
+pub use self::layer::access_log::Note;
 pub use self::layer::deadline::Deadline;
 pub use self::options::{MAX_MESSAGE_BYTES, OptionsError, ServerOptions};
 pub use self::reflection::{ReflectionError, add_reflection};
@@ -50,6 +51,7 @@ use self::accept::{Listen, accept_until_drain};
 use self::auth::Guard;
 use self::connection::{Ended, drive, jittered};
 use self::tls::Tls;
+use crate::meter::Meters;
 
 /// How long cut connections get to notice. They need one turn of the scheduler each; a handler that blocks its
 /// thread must not turn a hard end into a soft one.
@@ -91,11 +93,11 @@ pub async fn serve(
     routes: Routes,
     options: ServerOptions,
     security: Security,
-    health: Health,
-    shutdown: Shutdown,
+    (health, shutdown): (Health, Shutdown),
+    meters: Meters,
 ) -> Result<DrainReport, OptionsError> {
     options.validate()?;
-    Ok(serve_on(listener, routes, options, security, health, shutdown).await)
+    Ok(serve_on(listener, routes, options, security, (health, shutdown), &meters).await)
 }
 
 async fn serve_on<L>(
@@ -103,8 +105,8 @@ async fn serve_on<L>(
     routes: Routes,
     options: ServerOptions,
     security: Security,
-    health: Health,
-    shutdown: Shutdown,
+    (health, shutdown): (Health, Shutdown),
+    meters: &Meters,
 ) -> DrainReport
 where
     L: Listen,
@@ -115,16 +117,17 @@ where
     let connections = TaskTracker::new();
     let cut = Arc::new(AtomicUsize::new(0));
     let slots = Arc::new(Semaphore::new(options.max_connections));
-    let stack = layer::stack(routes, &options, security.guard, &phases);
+    let stack = layer::stack(routes, &options, security.guard, &phases, meters);
+    meters.connections().limited(options.max_connections);
     let options = Arc::new(options);
     let number = AtomicU64::new(0);
     let accepting = accept_until_drain(listener, slots, &phases, |io, address, slot| {
         let number = number.fetch_add(1, Ordering::Relaxed);
         let age = options.max_connection_age.map(|age| jittered(age, options.connection_age_seed, number));
         let (stack, options, phases, cut) = (stack.clone(), options.clone(), phases.follower(), cut.clone());
-        let tls = security.tls.clone();
+        let (tls, open) = (security.tls.clone(), meters.connections().accepted());
         connections.spawn(async move {
-            let _slot = slot;
+            let (_slot, _open) = (slot, open);
             let peer = Peer { address };
             let ended = match tls {
                 None => drive(io, (peer, None), stack, &options, &phases, age).await,

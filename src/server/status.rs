@@ -198,6 +198,36 @@ pub(super) fn code(headers: &HeaderMap) -> Option<Code> {
     headers.get("grpc-status").map(|value| Code::from_bytes(value.as_bytes()))
 }
 
+/// A code's name in the protocol, such as `NOT_FOUND`.
+pub(super) const fn name(code: Code) -> &'static str {
+    match code {
+        Code::Ok => "OK",
+        Code::Cancelled => "CANCELLED",
+        Code::Unknown => "UNKNOWN",
+        Code::InvalidArgument => "INVALID_ARGUMENT",
+        Code::DeadlineExceeded => "DEADLINE_EXCEEDED",
+        Code::NotFound => "NOT_FOUND",
+        Code::AlreadyExists => "ALREADY_EXISTS",
+        Code::PermissionDenied => "PERMISSION_DENIED",
+        Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
+        Code::FailedPrecondition => "FAILED_PRECONDITION",
+        Code::Aborted => "ABORTED",
+        Code::OutOfRange => "OUT_OF_RANGE",
+        Code::Unimplemented => "UNIMPLEMENTED",
+        Code::Internal => "INTERNAL",
+        Code::Unavailable => "UNAVAILABLE",
+        Code::DataLoss => "DATA_LOSS",
+        Code::Unauthenticated => "UNAUTHENTICATED",
+    }
+}
+
+/// The reason of the `ErrorInfo` in a head or in trailers; one that the contract does not know is `OTHER`.
+pub(super) fn reason(headers: &HeaderMap) -> Option<&'static str> {
+    let info = Status::from_header_map(headers)?.get_details_error_info()?;
+    let mut known = (1..).map_while(|number| ErrorReason::try_from(number).ok()).map(ErrorReason::reason);
+    Some(known.find(|reason| *reason == info.reason).unwrap_or("OTHER"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -217,6 +247,7 @@ mod tests {
         for (status, reason) in all {
             let read = Status::from_header_map(&trailers(&status)).unwrap();
             assert_eq!((read.code(), read.message()), (status.code(), status.message()));
+            assert_eq!(super::reason(&trailers(&status)), Some(reason));
             let info = read.get_details_error_info().unwrap();
             assert_eq!((info.reason.as_str(), info.domain.as_str()), (reason, "scrip.v1"));
         }

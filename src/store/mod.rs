@@ -36,7 +36,7 @@ use crate::{keypool, ledger};
 pub use error::{Failure, StoreError, Transacted};
 pub use migration::MigrationReport;
 pub use rows::{
-    AccountRecord, AuditRecord, EntryQuery, FinancialQuery, FinancialTransaction, LeaseRecord, Page,
+    AccountRecord, AuditRecord, EntryQuery, Figures, FinancialQuery, FinancialTransaction, LeaseRecord, Page,
     PastBalance, PointsDetail, PointsQuery, PoolRows, StoredEntry, TaskOwner, TaskQuery, TaskRecord,
     UserCursor,
 };
@@ -251,6 +251,9 @@ pub trait Reader: Send + Sync + 'static {
         account_id: Option<AccountId>,
         page: Page,
     ) -> BoxFuture<'_, Result<Vec<AuditRecord>, StoreError>>;
+
+    /// What operators watch: slow, and asked for seldom.
+    fn figures(&self) -> BoxFuture<'_, Result<Figures, StoreError>>;
 
     /// One snapshot of every stored figure, for `verify`.
     fn audit_snapshot(&self) -> BoxFuture<'_, Result<Box<dyn AuditSnapshot>, StoreError>>;

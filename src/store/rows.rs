@@ -209,6 +209,23 @@ pub struct AuditRecord {
     pub changes: Text,
 }
 
+/// What operators watch of the whole database.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Figures {
+    /// Open holds.
+    pub holds: i64,
+    /// Points that they set aside, of both purses.
+    pub held_points: i64,
+    /// Those whose time has passed, and whose task has no live lease.
+    pub holds_overdue: i64,
+    /// Open leases.
+    pub leases: i64,
+    /// Those whose time has passed.
+    pub leases_overdue: i64,
+    /// Bytes of the database; 0 where that is not known.
+    pub bytes: i64,
+}
+
 /// A user's purses at a past moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PastBalance {

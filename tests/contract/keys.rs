@@ -11,7 +11,9 @@ use scrip::ledger::{Change, KeySelection, Micros, Purse, Rejection, Report, Text
 use scrip::store::{AccountRecord, Failure, Footprint, Page, Plan, Run, Snapshot, StoreError, Transacted};
 
 use crate::bench::{Bench, audit_log, batch_id, secrets};
-use crate::commands::{USER, charge, complete, credit, one, select, selection, start, text};
+use crate::commands::{
+    USER, authorize, charge, complete, credit, expire, one, select, selection, start, text, void,
+};
 use crate::keyed::{Answer, Item, Judge};
 use crate::support::model::keypool_world::{S, sealed};
 
@@ -259,6 +261,31 @@ pub(crate) async fn leases_are_given_renewed_superseded_and_closed(bench: &mut B
     assert_eq!(record(bench, account_id).await.in_flight, 0);
     assert_eq!(record(bench, account_id).await.account.use_cnt, 2);
     assert_eq!(bench.stored().await.leases.len(), 2);
+}
+
+pub(crate) async fn figures_count_what_is_open_and_what_is_overdue(bench: &mut Bench) {
+    let figures = async |bench: &Bench| {
+        let found = bench.reader.figures().await.expect("figures");
+        // The model keeps no file.
+        assert!(found.bytes >= 0);
+        (found.holds, found.held_points, found.holds_overdue, found.leases, found.leases_overdue)
+    };
+    assert_eq!(figures(bench).await, (0, 0, 0, 0, 0));
+    with_slots(bench, 2).await;
+    let lease = leased(bench, "t").await;
+    bench.ok(credit(Purse::Points, 1_000)).await;
+    bench.ok(credit(Purse::Cash, 1_000)).await;
+    let hold = |task_id, amount, ttl| Authorize { ttl_micros: Some(ttl), ..authorize(task_id, amount) };
+    bench.ok(hold("long", 1_500, 3_600 * S)).await;
+    bench.ok(hold("short", 20, 1)).await;
+    bench.ok(hold("voided", 7, 3_600 * S)).await;
+    bench.ok(void("voided")).await;
+    bench.pass(10_000).await;
+    assert_eq!(figures(bench).await, (2, 1_520, 1, 1, 0));
+    bench.ok(expire("short")).await;
+    let release = Command::Release { lease_id: Text::clone(&lease.lease_id), report: Report::succeeded() };
+    bench.administer("", release).await.expect("released");
+    assert_eq!(figures(bench).await, (1, 1_500, 0, 0, 0));
 }
 
 pub(crate) async fn no_more_leases_are_given_than_a_workspace_has_slots(bench: &mut Bench) {

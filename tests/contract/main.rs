@@ -114,6 +114,7 @@ macro_rules! contract_suite {
                     several_accounts_come_in_one_batch_each_under_an_id_of_its_own,
                     a_batch_reads_exactly_what_its_footprint_names,
                     leases_are_given_renewed_superseded_and_closed,
+                    figures_count_what_is_open_and_what_is_overdue,
                     no_more_leases_are_given_than_a_workspace_has_slots,
                     writers_that_race_for_the_last_slots_give_each_once,
                     the_tables_refuse_what_no_plan_of_keys_may_write,

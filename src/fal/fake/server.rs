@@ -37,6 +37,8 @@ pub struct Seen {
     pub params: Vec<(String, String)>,
     /// When it came.
     pub at: Instant,
+    /// Whose doing it is, in W3C's words, where it says.
+    pub traceparent: Option<String>,
 }
 
 #[derive(Debug, Default)]
@@ -136,7 +138,10 @@ async fn handle(request: Request<Incoming>, state: Arc<Mutex<State>>) -> Result<
         let mut state = lock(&state);
         let params = Params(read_query(request.uri().query().unwrap_or_default()));
         let path = request.uri().path().to_owned();
-        state.seen.push(Seen { path: path.clone(), params: params.0.clone(), at: Instant::now() });
+        let traceparent = request.headers().get("traceparent").and_then(|value| value.to_str().ok());
+        let traceparent = traceparent.map(str::to_owned);
+        let (params_seen, at) = (params.0.clone(), Instant::now());
+        state.seen.push(Seen { path: path.clone(), params: params_seen, at, traceparent });
         let Some(route) = route(&path) else {
             return respond(&answers::error(404, "not_found", "Resource not found"));
         };

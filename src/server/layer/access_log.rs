@@ -1,14 +1,17 @@
-//! One line a call at debug: method, peer, status, latency.
+//! What is told of each call once it is over: a line at info, a measurement, and the end of its span.
 //!
-//! The line is written when the record is dropped, so a call is logged whichever way it ends: with a status in its
-//! head or its trailers, or "aborted" when the client left or the connection was cut before there was one.
+//! All of it is told when the record is dropped, so whichever way a call ends: with a status in its head or its
+//! trailers, or aborted, when the client left or the connection was cut before there was one. The line is of target
+//! `scrip::access`, so that it can be silenced alone: `--log info,scrip::access=off`.
 
 use std::convert::Infallible;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::task::{Context, Poll, ready};
 
-use http::{Request, Response, Uri};
+use http::{HeaderMap, Request, Response, Uri};
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 use tokio::time::Instant;
@@ -16,22 +19,60 @@ use tonic::Code;
 use tower::{Layer, Service};
 use tracing::Level;
 
+use crate::meter::{Calls, Ended};
+use crate::server::auth::Actor;
 use crate::server::{Peer, status};
+use crate::telemetry::{Incoming, begin};
 
-#[derive(Clone, Copy, Debug)]
-pub(in crate::server) struct AccessLogLayer;
+/// The target of the lines.
+const TARGET: &str = "scrip::access";
+
+/// What a handler tells of its call, in the extensions of the request where anybody wants to know.
+#[derive(Clone, Debug, Default)]
+pub struct Note(Option<Arc<AtomicI64>>);
+
+impl Note {
+    /// Notes whose call it is. 0 is nobody.
+    pub fn user(&self, user_id: i64) {
+        if let Some(noted) = &self.0 {
+            noted.store(user_id, Ordering::Relaxed);
+        }
+    }
+
+    /// One that somebody reads.
+    fn kept() -> Self {
+        Self(Some(Arc::default()))
+    }
+
+    fn user_id(&self) -> Option<i64> {
+        self.0.as_ref().map(|noted| noted.load(Ordering::Relaxed)).filter(|user_id| *user_id != 0)
+    }
+}
+
+#[derive(Clone, Debug)]
+pub(in crate::server) struct AccessLogLayer {
+    calls: Calls,
+}
+
+impl AccessLogLayer {
+    /// `calls` counts them, and knows their names.
+    pub(in crate::server) const fn new(calls: Calls) -> Self {
+        Self { calls }
+    }
+}
 
 impl<S> Layer<S> for AccessLogLayer {
     type Service = AccessLog<S>;
 
     fn layer(&self, inner: S) -> AccessLog<S> {
-        AccessLog { inner }
+        AccessLog { inner, calls: self.calls.clone() }
     }
 }
 
 #[derive(Clone, Debug)]
 pub(in crate::server) struct AccessLog<S> {
     inner: S,
+    calls: Calls,
 }
 
 impl<S, Q, B> Service<Request<Q>> for AccessLog<S>
@@ -47,38 +88,107 @@ where
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, request: Request<Q>) -> Self::Future {
-        // Off, it costs one check.
-        let record = tracing::enabled!(Level::DEBUG).then(|| Record::begin(&request));
-        LoggedFuture { inner: self.inner.call(request), record }
+    fn call(&mut self, mut request: Request<Q>) -> Self::Future {
+        let record = Record::begin(&mut request, &self.calls);
+        let inner = match &record {
+            Some(record) => record.incoming.span.in_scope(|| self.inner.call(request)),
+            None => self.inner.call(request),
+        };
+        LoggedFuture { inner, record }
     }
 }
 
-/// What is known of a call so far; dropping it writes the line.
+/// What is known of a call so far; dropping it tells.
 #[derive(Debug)]
 struct Record {
     method: Uri,
     peer: Option<Peer>,
+    incoming: Incoming,
+    note: Note,
+    actor: Option<Actor>,
     began: Instant,
-    code: Option<Code>,
+    ended: Ended,
+    calls: Calls,
 }
 
 impl Record {
-    fn begin<Q>(request: &Request<Q>) -> Self {
-        let peer = request.extensions().get::<Peer>().copied();
-        Self { method: request.uri().clone(), peer, began: Instant::now(), code: None }
+    /// `None` where nobody wants to know: that costs a few loads.
+    fn begin<Q>(request: &mut Request<Q>, calls: &Calls) -> Option<Self> {
+        // Of a method that is nobody's, the caller's words name no span.
+        let incoming = begin(calls.known(request.uri().path()), request.headers());
+        let is_logged = tracing::enabled!(target: TARGET, Level::INFO);
+        if !calls.is_on() && incoming.span.is_disabled() && !is_logged {
+            return None;
+        }
+        calls.begun();
+        let note = Note::kept();
+        request.extensions_mut().insert(note.clone());
+        Some(Self {
+            method: request.uri().clone(),
+            peer: request.extensions().get::<Peer>().copied(),
+            incoming,
+            note,
+            actor: None,
+            began: Instant::now(),
+            ended: Ended::ABORTED,
+            calls: calls.clone(),
+        })
+    }
+
+    /// Takes the status from a head or from trailers, if there is one.
+    fn hear(&mut self, headers: &HeaderMap) {
+        match status::code(headers) {
+            None => {}
+            Some(Code::Ok) => self.ended = Ended::OK,
+            Some(code) => {
+                self.ended = Ended { code: status::name(code), reason: status::reason(headers) };
+            }
+        }
+    }
+
+    fn end_span(&self, user_id: Option<i64>) {
+        let span = &self.incoming.span;
+        if span.is_disabled() {
+            return;
+        }
+        span.record("rpc.response.status_code", self.ended.code);
+        if let Some(reason) = self.ended.reason {
+            span.record("error.type", reason);
+        }
+        if let Some(user_id) = user_id {
+            span.record("scrip.user_id", user_id);
+        }
+        // What the caller got wrong is no failure of this service.
+        if matches!(
+            self.ended.code,
+            "UNKNOWN" | "DEADLINE_EXCEEDED" | "UNIMPLEMENTED" | "INTERNAL" | "UNAVAILABLE" | "DATA_LOSS"
+        ) {
+            span.record("otel.status_code", "ERROR");
+        }
     }
 }
 
 impl Drop for Record {
     fn drop(&mut self) {
-        let latency_us = u64::try_from(self.began.elapsed().as_micros()).unwrap_or(u64::MAX);
-        let method = self.method.path();
-        let peer = self.peer.map(|peer| tracing::field::display(peer.address));
-        match self.code {
-            Some(code) => tracing::debug!(method, peer, status = ?code, latency_us, "call"),
-            None => tracing::debug!(method, peer, status = "aborted", latency_us, "call"),
-        }
+        let took = self.began.elapsed();
+        self.calls.ended(self.method.path(), self.ended, took);
+        let user_id = self.note.user_id();
+        self.end_span(user_id);
+        let latency_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        // In its span: a line that is exported names the trace by itself.
+        let _in_span = self.incoming.span.enter();
+        tracing::info!(
+            target: TARGET,
+            trace_id = self.incoming.trace_id.map(tracing::field::display),
+            method = self.method.path().strip_prefix('/').unwrap_or_default(),
+            actor = self.actor.as_ref().map(|actor| &*actor.0),
+            user_id,
+            peer = self.peer.map(|peer| tracing::field::display(peer.address)),
+            code = self.ended.code,
+            reason = self.ended.reason,
+            latency_us,
+            "call"
+        );
     }
 }
 
@@ -99,10 +209,13 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        let Ok(response) = ready!(this.inner.poll(cx));
+        let inner = this.inner;
+        let polled = in_span(this.record.as_ref(), || inner.poll(cx));
+        let Ok(response) = ready!(polled);
         let mut record = this.record.take();
         if let Some(record) = &mut record {
-            record.code = status::code(response.headers());
+            record.hear(response.headers());
+            record.actor = response.extensions().get().cloned();
         }
         Poll::Ready(Ok(response.map(|inner| LoggedBody { inner, record })))
     }
@@ -125,12 +238,13 @@ impl<B: Body> Body for LoggedBody<B> {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
         let this = self.project();
-        let frame = ready!(this.inner.poll_frame(cx));
+        let inner = this.inner;
+        let frame = ready!(in_span(this.record.as_ref(), || inner.poll_frame(cx)));
         if let Some(record) = this.record
             && let Some(Ok(frame)) = &frame
             && let Some(trailers) = frame.trailers_ref()
         {
-            record.code = status::code(trailers);
+            record.hear(trailers);
         }
         Poll::Ready(frame)
     }
@@ -141,5 +255,12 @@ impl<B: Body> Body for LoggedBody<B> {
 
     fn size_hint(&self) -> SizeHint {
         self.inner.size_hint()
+    }
+}
+
+fn in_span<T>(record: Option<&Record>, run: impl FnOnce() -> T) -> T {
+    match record {
+        Some(record) => record.incoming.span.in_scope(run),
+        None => run(),
     }
 }

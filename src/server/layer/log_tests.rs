@@ -11,8 +11,9 @@ use tower::{Layer, ServiceExt, service_fn};
 use tracing::Level;
 use tracing::subscriber::DefaultGuard;
 
-use super::access_log::AccessLogLayer;
+use super::access_log::{AccessLogLayer, Note};
 use super::catch_panic::CatchPanicLayer;
+use crate::meter::Meters;
 use crate::server::status;
 
 /// Takes this thread's log while the guard lives.
@@ -55,39 +56,56 @@ fn refusing() -> Response<Empty<Bytes>> {
     status::only(&status::malformed_timeout(), Empty::new())
 }
 
+fn access_log() -> AccessLogLayer {
+    AccessLogLayer::new(Meters::off().calls(["scrip.v1.BillingService/Charge".to_owned()]))
+}
+
 #[tokio::test]
-async fn a_call_is_one_line_with_method_status_and_latency() {
-    let (log, _guard) = Log::capture(Level::DEBUG);
-    let service = service_fn(|_: Request<()>| async { Ok::<_, Infallible>(refusing()) });
-    let response = AccessLogLayer.layer(service).oneshot(request()).await.unwrap();
+async fn a_call_is_one_line_with_trace_method_user_outcome_and_latency() {
+    let (log, _guard) = Log::capture(Level::INFO);
+    let service = service_fn(|request: Request<()>| async move {
+        request.extensions().get::<Note>().unwrap().user(42);
+        Ok::<_, Infallible>(refusing())
+    });
+    let mut request = request();
+    let parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    request.headers_mut().insert("traceparent", parent.parse().unwrap());
+    let response = access_log().layer(service).oneshot(request).await.unwrap();
     response.into_body().collect().await.unwrap();
     let lines = log.lines();
     assert_eq!(lines.len(), 1, "{lines:?}");
-    for part in ["/scrip.v1.BillingService/Charge", "InvalidArgument", "latency_us"] {
+    for part in [
+        "trace_id=0af7651916cd43dd8448eb211c80319c",
+        "method=\"scrip.v1.BillingService/Charge\"",
+        "user_id=42",
+        "code=\"INVALID_ARGUMENT\"",
+        "reason=\"INVALID_FIELD\"",
+        "latency_us=",
+    ] {
         assert!(lines[0].contains(part), "{lines:?}");
     }
 }
 
 #[tokio::test]
 async fn a_call_given_up_is_logged_as_aborted() {
-    let (log, _guard) = Log::capture(Level::DEBUG);
+    let (log, _guard) = Log::capture(Level::INFO);
     let never =
         service_fn(|_: Request<()>| std::future::pending::<Result<Response<Empty<Bytes>>, Infallible>>());
-    let call = AccessLogLayer.layer(never).oneshot(request());
+    let call = access_log().layer(never).oneshot(request());
     tokio::select! {
         biased;
         _ = call => unreachable!("it never answers"),
         () = tokio::task::yield_now() => {}
     }
     let lines = log.lines();
-    assert!(lines.len() == 1 && lines[0].contains("aborted"), "{lines:?}");
+    assert!(lines.len() == 1 && lines[0].contains("ABORTED") && lines[0].contains("CANCELLED"), "{lines:?}");
 }
 
 #[tokio::test]
-async fn at_info_calls_are_not_logged() {
-    let (log, _guard) = Log::capture(Level::INFO);
+async fn below_info_calls_are_not_logged() {
+    let (log, _guard) = Log::capture(Level::WARN);
     let service = service_fn(|_: Request<()>| async { Ok::<_, Infallible>(refusing()) });
-    AccessLogLayer.layer(service).oneshot(request()).await.unwrap();
+    access_log().layer(service).oneshot(request()).await.unwrap();
     assert_eq!(log.lines(), Vec::<String>::new());
 }
 

@@ -147,14 +147,8 @@ impl Running {
         let address = listener.local_addr().unwrap();
         let shutdown = Shutdown::new();
         health.set_serving(true).await;
-        let serving = tokio::spawn(serve(
-            listener,
-            routes,
-            options,
-            Security::none(),
-            health.clone(),
-            shutdown.clone(),
-        ));
+        let order = (health.clone(), shutdown.clone());
+        let serving = tokio::spawn(serve(listener, routes, options, Security::none(), order, Meters::off()));
         Self { address, shutdown, health, serving }
     }
 

@@ -44,6 +44,8 @@ use reconcile::PostgresReconcile;
 use tokens::PostgresTokens;
 use writer::PostgresWriter;
 
+use crate::meter::{Meters, Statements};
+
 pub use migrate::migrate;
 pub use safety::Safety;
 
@@ -62,6 +64,8 @@ pub struct Options {
     pub migrate: bool,
     /// What the server must promise.
     pub safety: Safety,
+    /// What it tells of itself, and to whom.
+    pub meters: Meters,
 }
 
 impl Default for Options {
@@ -73,6 +77,7 @@ impl Default for Options {
             readers: 8,
             migrate: false,
             safety: Safety::default(),
+            meters: Meters::off(),
         }
     }
 }
@@ -83,6 +88,7 @@ pub struct Postgres {
     reader: Arc<PostgresReader>,
     reconcile: Arc<PostgresReconcile>,
     description: String,
+    measured: Statements,
 }
 
 /// Opens the database at `url`.
@@ -106,14 +112,15 @@ pub async fn open(url: &str, options: Options) -> Result<Arc<dyn Store>, StoreEr
     // The checks are done: how the connection ends is of no account.
     connection.close().await.ok();
     let description = format!("PostgreSQL {} at {}", server.version, target.place(&server.database));
-    let reader = Arc::new(PostgresReader::new(target.clone(), options.readers));
+    let reader = Arc::new(PostgresReader::new(target.clone(), options.readers, &options.meters));
     let reconcile = Arc::new(PostgresReconcile::new(target.clone(), Arc::clone(&reader)));
-    Ok(Arc::new(Postgres { target, reader, reconcile, description }))
+    let measured = options.meters.database().statements("postgresql");
+    Ok(Arc::new(Postgres { target, reader, reconcile, description, measured }))
 }
 
 impl Store for Postgres {
     fn writer(&self) -> Box<dyn Writer> {
-        Box::new(PostgresWriter::new(self.target.clone()))
+        Box::new(PostgresWriter::new(self.target.clone(), self.measured.clone()))
     }
 
     fn reader(&self) -> Arc<dyn Reader> {

@@ -7,12 +7,13 @@ use futures::future::BoxFuture;
 use sqlx::postgres::{PgArguments, PgBindIterExt, PgRow};
 use sqlx::query::Query;
 use sqlx::{PgPool, Postgres};
+use tokio::time::Instant;
 
 use super::super::rows::Range;
 use super::super::{
-    AccountRecord, AuditRecord, AuditSnapshot, EntryQuery, FinancialQuery, FinancialTransaction, LeaseRecord,
-    Page, PastBalance, PointsDetail, PointsQuery, PoolRows, Reader, StoreError, TaskOwner, TaskQuery,
-    TaskRecord, UserCursor,
+    AccountRecord, AuditRecord, AuditSnapshot, EntryQuery, Figures, FinancialQuery, FinancialTransaction,
+    LeaseRecord, Page, PastBalance, PointsDetail, PointsQuery, PoolRows, Reader, StoreError, TaskOwner,
+    TaskQuery, TaskRecord, UserCursor,
 };
 use super::audit::PostgresSnapshot;
 use super::connect::Target;
@@ -22,6 +23,7 @@ use super::keys_decode;
 use super::time::Stamp;
 use crate::keypool::{AccountId, AccountKey};
 use crate::ledger::{Entry, EntryRange, Micros, Text, User, UserId};
+use crate::meter::{Meters, Pool, Statements};
 
 pub(super) type Statement<'q> = Query<'q, Postgres, PgArguments>;
 
@@ -32,19 +34,31 @@ const WINDOW: i64 = 50_000;
 pub(super) struct PostgresReader {
     target: Target,
     pool: PgPool,
+    measured: Statements,
 }
 
 impl PostgresReader {
-    pub(super) fn new(target: Target, size: u32) -> Self {
+    pub(super) fn new(target: Target, size: u32, meters: &Meters) -> Self {
         let pool = target.readers(size);
-        Self { target, pool }
+        if meters.is_on() {
+            let (pool, max) = (pool.clone(), u64::from(size.max(1)));
+            meters.database().watch(move || {
+                let idle = u64::try_from(pool.num_idle()).unwrap_or(u64::MAX);
+                Pool { used: u64::from(pool.size()).saturating_sub(idle), idle, max }
+            });
+        }
+        Self { target, pool, measured: meters.database().statements("postgresql") }
     }
 
     async fn rows(&self, what: &'static str, statement: Statement<'_>) -> Result<Vec<PgRow>, StoreError> {
         let acquired = self.pool.acquire().await;
         let mut connection = acquired.map_err(|error| Trouble::Driver(error).store_error(what))?;
+        let began = Instant::now();
         match within(self.target.limit, statement.fetch_all(&mut *connection)).await {
-            Ok(rows) => Ok(rows),
+            Ok(rows) => {
+                self.measured.read(began.elapsed());
+                Ok(rows)
+            }
             Err(trouble) => {
                 drop(connection.detach());
                 Err(trouble.store_error(what))
@@ -334,6 +348,26 @@ impl Reader for PostgresReader {
             .bind(page.before)
             .bind(i64::from(page.limit));
         Box::pin(self.read("reading the audit log", statement, keys_decode::audit_record))
+    }
+
+    fn figures(&self) -> BoxFuture<'_, Result<Figures, StoreError>> {
+        const WHAT: &str = "reading figures";
+        let decode = |row: &PgRow| {
+            let row = Columns::new(row, WHAT);
+            Ok(Figures {
+                holds: row.get("open")?,
+                held_points: row.get("points")?,
+                holds_overdue: row.get("holds")?,
+                leases: row.get("leases")?,
+                leases_overdue: row.get("leases_overdue")?,
+                bytes: row.get("bytes")?,
+            })
+        };
+        Box::pin(async move {
+            let statement = sqlx::query(include_str!("sql/reader_figures.sql"));
+            let found = self.read(WHAT, statement, decode).await?.pop();
+            found.ok_or_else(|| Trouble::Wrong("no row came back".to_owned()).store_error(WHAT))
+        })
     }
 
     fn audit_snapshot(&self) -> BoxFuture<'_, Result<Box<dyn AuditSnapshot>, StoreError>> {

@@ -21,6 +21,7 @@ use futures::future::BoxFuture;
 use sqlx::postgres::{PgArguments, PgBindIterExt, PgRow};
 use sqlx::query::Query;
 use sqlx::{Connection, PgConnection, Postgres};
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::super::{Decide, Failure, Run, StoreError, Transacted, Writer};
@@ -29,6 +30,7 @@ use super::decode::{self, Columns};
 use super::error::{Trouble, within};
 use super::{keys_read, keys_write, write};
 use crate::ledger::Micros;
+use crate::meter::Statements;
 use crate::store::{Footprint, Plan, Snapshot};
 
 /// How long a failed connection may take to say goodbye. The server notices a closed socket as well.
@@ -41,11 +43,12 @@ pub(super) struct PostgresWriter {
     target: Target,
     /// Outside any transaction. `None` before the first batch, while one runs, and after a failure.
     connection: Option<PgConnection>,
+    measured: Statements,
 }
 
 impl PostgresWriter {
-    pub(super) fn new(target: Target) -> Self {
-        Self { target, connection: None }
+    pub(super) fn new(target: Target, measured: Statements) -> Self {
+        Self { target, connection: None, measured }
     }
 
     async fn take(&mut self) -> Result<PgConnection, StoreError> {
@@ -69,7 +72,7 @@ impl PostgresWriter {
             Err(error) => return Transacted::NotCommitted(Failure::Stop(error)),
         };
         let limit = self.target.limit;
-        match transact(&mut connection, limit, batch_id, run, footprint, decide).await {
+        match transact(&mut connection, (limit, &self.measured), batch_id, run, footprint, decide).await {
             Ok(()) => {
                 self.connection = Some(connection);
                 Transacted::Committed
@@ -130,7 +133,7 @@ pub(super) async fn discard(connection: PgConnection) {
 /// it must not be used again.
 async fn transact(
     connection: &mut PgConnection,
-    limit: Duration,
+    (limit, measured): (Duration, &Statements),
     batch_id: Uuid,
     run: Run,
     footprint: &Footprint,
@@ -154,7 +157,10 @@ async fn transact(
     let id = (run == Run::First).then_some(batch_id);
     let written = write(&mut transaction, limit, id, &plan).await;
     written.map_err(|trouble| Transacted::NotCommitted(trouble.failure("writing a batch")))?;
-    within(limit, transaction.commit()).await.map_err(Trouble::at_commit)
+    let began = Instant::now();
+    let committed = within(limit, transaction.commit()).await;
+    measured.committed(began.elapsed());
+    committed.map_err(Trouble::at_commit)
 }
 
 /// Finds out what became of an earlier run: the insert waits for its transaction to end one way or the other.

@@ -36,7 +36,7 @@ pub(super) struct Config {
 impl Config {
     /// Never creates the file: one that was moved away is not silently replaced by an empty one.
     fn options(&self) -> SqliteConnectOptions {
-        let options = SqliteConnectOptions::new()
+        SqliteConnectOptions::new()
             .filename(self.location.path())
             .create_if_missing(false)
             .busy_timeout(self.busy_timeout)
@@ -44,9 +44,7 @@ impl Config {
             .row_buffer_size(1_024)
             .pragma("trusted_schema", "OFF")
             .pragma("cell_size_check", "ON")
-            .pragma("temp_store", "MEMORY");
-        // Statements are not logged: their time is the engine's to measure.
-        options.disable_statement_logging()
+            .pragma("temp_store", "MEMORY")
     }
 
     /// A connection that can change nothing.

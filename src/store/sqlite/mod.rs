@@ -31,6 +31,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
+use sqlx::SqlitePool;
 use sqlx::sqlite::SqlitePoolOptions;
 use tokio::sync::Mutex;
 
@@ -44,6 +45,7 @@ use super::reconcile::ReconcileStore;
 use super::tokens::TokenStore;
 use super::{MigrationReport, Reader, Store, StoreError, Writer};
 use crate::clock::Clock;
+use crate::meter::{Meters, Pool};
 
 /// A read that finds no free connection for so long is refused, not queued without end.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_millis(500);
@@ -65,6 +67,8 @@ pub struct Options {
     pub max_pages: Option<u32>,
     /// Whether to create the file and bring its tables up to date.
     pub migrate: bool,
+    /// What it tells of itself, and to whom.
+    pub meters: Meters,
 }
 
 impl Options {
@@ -78,6 +82,7 @@ impl Options {
             wal_autocheckpoint: 10_000,
             max_pages: None,
             migrate: true,
+            meters: Meters::off(),
         }
     }
 }
@@ -104,10 +109,25 @@ pub async fn open(url: &str, options: Options) -> Result<Arc<dyn Store>, StoreEr
         .max_lifetime(None)
         .test_before_acquire(false)
         .connect_lazy_with(config.reader_options());
-    let reader = PoolReader { pool, config: config.clone(), clock: Arc::clone(&options.clock) };
+    let measured = options.meters.database().statements("sqlite");
+    watch(&options, &pool);
+    let clock = Arc::clone(&options.clock);
+    let reader = PoolReader { pool, config: config.clone(), clock, measured: measured.clone() };
     let location = config.location.clone();
-    let session = Session::new(config, options.clock, connection);
+    let session = Session::new(config, options.clock, connection).measured(measured);
     Ok(Arc::new(Sqlite { location, session: Arc::new(Mutex::new(session)), reader: Arc::new(reader) }))
+}
+
+/// Has the readers' connections counted whenever somebody reads the instruments.
+fn watch(options: &Options, pool: &SqlitePool) {
+    if !options.meters.is_on() {
+        return;
+    }
+    let (pool, max) = (pool.clone(), u64::from(options.readers.max(1)));
+    options.meters.database().watch(move || {
+        let idle = u64::try_from(pool.num_idle()).unwrap_or(u64::MAX);
+        Pool { used: u64::from(pool.size()).saturating_sub(idle), idle, max }
+    });
 }
 
 /// Creates the file if it is new and brings its tables up to date; answers what was applied.

@@ -10,6 +10,7 @@ use futures::future::BoxFuture;
 use sqlx::query::Query;
 use sqlx::sqlite::{SqliteArguments, SqliteRow};
 use sqlx::{Sqlite, SqlitePool};
+use tokio::time::Instant;
 
 use super::audit::Audit;
 use super::connection::Config;
@@ -19,11 +20,12 @@ use super::{keys, keys_rows, sql, time};
 use crate::clock::Clock;
 use crate::keypool::{AccountId, AccountKey};
 use crate::ledger::{Entry, EntryRange, Micros, Text, User, UserId};
+use crate::meter::Statements;
 use crate::store::rows::Range;
 use crate::store::{
-    AccountRecord, AuditRecord, AuditSnapshot, EntryQuery, FinancialQuery, FinancialTransaction, LeaseRecord,
-    Page, PastBalance, PointsDetail, PointsQuery, PoolRows, Reader, StoreError, TaskOwner, TaskQuery,
-    TaskRecord, UserCursor,
+    AccountRecord, AuditRecord, AuditSnapshot, EntryQuery, Figures, FinancialQuery, FinancialTransaction,
+    LeaseRecord, Page, PastBalance, PointsDetail, PointsQuery, PoolRows, Reader, StoreError, TaskOwner,
+    TaskQuery, TaskRecord, UserCursor,
 };
 
 /// Reads through a pool of read-only connections.
@@ -31,6 +33,7 @@ pub(super) struct PoolReader {
     pub(super) pool: SqlitePool,
     pub(super) config: Config,
     pub(super) clock: Arc<dyn Clock>,
+    pub(super) measured: Statements,
 }
 
 pub(super) type Statement = Query<'static, Sqlite, SqliteArguments>;
@@ -42,7 +45,9 @@ impl PoolReader {
         statement: Statement,
         row: fn(&SqliteRow) -> Result<T, sqlx::Error>,
     ) -> Result<Vec<T>, StoreError> {
+        let began = Instant::now();
         let found = statement.fetch_all(&self.pool).await.map_err(|error| store_error(what, error))?;
+        self.measured.read(began.elapsed());
         found.iter().map(row).collect::<Result<_, _>>().map_err(|error| store_error(what, error))
     }
 
@@ -52,7 +57,9 @@ impl PoolReader {
         statement: Statement,
         row: fn(&SqliteRow) -> Result<T, sqlx::Error>,
     ) -> Result<Option<T>, StoreError> {
+        let began = Instant::now();
         let found = statement.fetch_optional(&self.pool).await.map_err(|error| store_error(what, error))?;
+        self.measured.read(began.elapsed());
         found.as_ref().map(row).transpose().map_err(|error| store_error(what, error))
     }
 
@@ -330,6 +337,26 @@ impl Reader for PoolReader {
         };
         let statement = statement.bind(page.before.unwrap_or(i64::MAX)).bind(page.limit);
         self.all("listing the audit log", statement, keys_rows::audit_record).boxed()
+    }
+
+    fn figures(&self) -> BoxFuture<'_, Result<Figures, StoreError>> {
+        async move {
+            const WHAT: &str = "reading figures";
+            let statement = sqlx::query(sql::FIGURES).bind(time::to_text(self.clock.now()));
+            let found = self.one(WHAT, statement, |row| {
+                let mut cells = Cells::of(row);
+                Ok(Figures {
+                    holds: cells.get()?,
+                    held_points: cells.get()?,
+                    holds_overdue: cells.get()?,
+                    leases: cells.get()?,
+                    leases_overdue: cells.get()?,
+                    bytes: cells.get()?,
+                })
+            });
+            found.await?.ok_or_else(|| bug(WHAT, "no row"))
+        }
+        .boxed()
     }
 
     fn audit_snapshot(&self) -> BoxFuture<'_, Result<Box<dyn AuditSnapshot>, StoreError>> {

@@ -29,6 +29,7 @@ pub(super) const TASK: &str = include_str!("sql/task.sql");
 pub(super) const LIST_TASKS: &str = include_str!("sql/list_tasks.sql");
 pub(super) const LIST_USER_TASKS: &str = include_str!("sql/list_user_tasks.sql");
 pub(super) const DUE_HOLDS: &str = include_str!("sql/due_holds.sql");
+pub(super) const FIGURES: &str = include_str!("sql/figures.sql");
 pub(super) const STUCK_TASKS: &str = include_str!("sql/stuck_tasks.sql");
 
 pub(super) const POOL_WORKSPACES: &str = include_str!("sql/pool_workspaces.sql");

@@ -20,6 +20,7 @@ use futures::future::BoxFuture;
 
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use tokio::sync::Mutex;
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::connection::{Config, raw};
@@ -28,6 +29,7 @@ use super::{keys, plan, rows, sql};
 use crate::clock::Clock;
 use crate::ledger;
 use crate::ledger::Micros;
+use crate::meter::Statements;
 use crate::store::{Decide, Failure, Footprint, Run, Snapshot, StoreError, Transacted, Writer};
 
 const IN_DOUBT: &str = "an earlier failure left the file in doubt; restart scrip, which checks it";
@@ -41,6 +43,7 @@ pub(super) struct Session {
     unsettled: bool,
     /// Why nothing may be written until a restart.
     in_doubt: Option<String>,
+    measured: Statements,
 }
 
 /// One of the writers that share a [`Session`].
@@ -63,7 +66,13 @@ impl From<StoreError> for Broken {
 impl Session {
     /// Begins with the connection that was admitted.
     pub(super) fn new(config: Config, clock: Arc<dyn Clock>, connection: SqliteConnection) -> Self {
-        Self { config, clock, connection: Some(connection), unsettled: false, in_doubt: None }
+        let measured = Statements::off();
+        Self { config, clock, connection: Some(connection), unsettled: false, in_doubt: None, measured }
+    }
+
+    /// Tells how long its commits take.
+    pub(super) fn measured(self, measured: Statements) -> Self {
+        Self { measured, ..self }
     }
 
     async fn transact(
@@ -121,7 +130,7 @@ impl Session {
         footprint: &Footprint,
         decide: Decide<'_>,
     ) -> Result<Transacted, Broken> {
-        let clock = Arc::clone(&self.clock);
+        let (clock, measured) = (Arc::clone(&self.clock), self.measured.clone());
         let connection = self.begin().await?;
         if run == Run::Resolving {
             match insert_commit(connection, batch_id).await {
@@ -145,7 +154,10 @@ impl Session {
         }
         plan::write(connection, &plan.ledger).await?;
         keys::write(connection, &plan.keys).await?;
-        raw(connection, "COMMIT").await.map_err(Broken::AtCommit)?;
+        let began = Instant::now();
+        let committed = raw(connection, "COMMIT").await;
+        measured.committed(began.elapsed());
+        committed.map_err(Broken::AtCommit)?;
         self.unsettled = false;
         Ok(Transacted::Committed)
     }

@@ -8,9 +8,9 @@ use scrip::keypool::{AccountId, AccountKey, AccountStatus, Lease, Purpose};
 use scrip::ledger::{Entry, EntryRange, HoldState, Micros, Purse, RequestRecord, Text, User, UserId};
 use scrip::store::rows::{Range, StoredPoints, Usage};
 use scrip::store::{
-    AccountRecord, AuditRecord, AuditSnapshot, EntryQuery, FinancialQuery, FinancialTransaction, LeaseRecord,
-    Page, PastBalance, PointsDetail, PointsQuery, PoolRows, Reader, StoreError, StoredEntry, TaskOwner,
-    TaskQuery, TaskRecord, UserCursor,
+    AccountRecord, AuditRecord, AuditSnapshot, EntryQuery, Figures, FinancialQuery, FinancialTransaction,
+    LeaseRecord, Page, PastBalance, PointsDetail, PointsQuery, PoolRows, Reader, StoreError, StoredEntry,
+    TaskOwner, TaskQuery, TaskRecord, UserCursor,
 };
 
 use super::keypool_world::World as PoolWorld;
@@ -295,6 +295,25 @@ impl Reader for ModelReader {
         Box::pin(async move {
             self.0.faults.read()?;
             Ok(due(&self.0.tables(), self.now_of(), limit))
+        })
+    }
+
+    fn figures(&self) -> Answer<'_, Figures> {
+        Box::pin(async move {
+            self.0.faults.read()?;
+            let (tables, now) = (self.0.tables(), self.now_of());
+            let held = tables.world.tasks().values().map(|row| &row.task);
+            let held: Vec<_> = held.filter(|task| task.hold_state == Some(HoldState::Open)).collect();
+            let open: Vec<_> = tables.pool.leases.values().filter(|lease| lease.is_open()).collect();
+            let overdue = open.iter().filter(|lease| lease.expire_time <= now).count();
+            Ok(Figures {
+                holds: held.len() as i64,
+                held_points: held.iter().map(|task| task.held.points + task.held.cash).sum(),
+                holds_overdue: due(&tables, now, u32::MAX).len() as i64,
+                leases: open.len() as i64,
+                leases_overdue: overdue as i64,
+                bytes: 0,
+            })
         })
     }
 

@@ -1,0 +1,15 @@
+//! What the running service tells of itself: metrics, probes, logs and traces, with and without somebody who listens.
+
+#![allow(clippy::unwrap_used)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod admin;
+mod collector;
+mod documents;
+mod export;
+mod metrics;
+mod scrape;
+mod silent;
+mod world;
