@@ -165,6 +165,12 @@ async fn what_a_caller_did_is_under_its_name(scrip: Scrip) {
         ["shop", "ops"]
     );
     assert_eq!(texts(&scrip, "SELECT actor FROM ts_points_detail ORDER BY user_seq").await, ["shop", "ops"]);
+    let denied = shop.keys.list_accounts(pb::ListAccountsRequest::default()).await;
+    refused(denied, Code::PermissionDenied, "PERMISSION_DENIED");
+    for line in ["BillingService/Credit\",\"actor\":\"shop\"", "KeyService/ListAccounts\",\"actor\":\"shop\""]
+    {
+        says(&scrip, line).await;
+    }
     let log = "SELECT actor FROM scrip_audit_log WHERE subject_kind = 'account'";
     assert_eq!(texts(&scrip, log).await, ["ops"]);
     assert_eq!(scrip.verify().await.0, Some(0));

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use http::HeaderMap;
 use tonic::Status;
 
-use super::caller::{Caller, Identity};
+use super::caller::{Actor, Caller, Denied, Identity};
 use super::known::{NotTold, Tokens};
 use super::methods::{self, Access, Method};
 use super::role::{Role, Roles};
@@ -82,7 +82,26 @@ pub(super) enum Verdict {
     /// Its token is not known: it is once the database was asked again, or never.
     AskAgain(&'static Method, TokenDigest),
     /// It is refused.
-    Refuse(Status),
+    Refuse(Refused),
+}
+
+/// Why a call is refused, and whose it is where that is known.
+pub(super) struct Refused {
+    pub(super) status: Status,
+    pub(super) actor: Option<Actor>,
+}
+
+impl From<Status> for Refused {
+    fn from(status: Status) -> Self {
+        Self { status, actor: None }
+    }
+}
+
+impl From<Denied> for Refused {
+    fn from(denied: Denied) -> Self {
+        let actor = Some(Actor(Arc::clone(&denied.name)));
+        Self { status: denied.into(), actor }
+    }
 }
 
 impl Guard {
@@ -99,7 +118,9 @@ impl Guard {
 
     /// Judges a call by its path, its headers and the certificate of its connection.
     pub(super) fn judge(&self, path: &str, headers: &HeaderMap, presented: Option<&Presented>) -> Verdict {
-        let Some(method) = methods::find(path) else { return Verdict::Refuse(status::not_served(path)) };
+        let Some(method) = methods::find(path) else {
+            return Verdict::Refuse(status::not_served(path).into());
+        };
         let pass = |identity: &Arc<Identity>| Verdict::Pass(Caller::new(Arc::clone(identity), method.path));
         if method.access == Access::Open {
             return pass(&self.inner.anonymous);
@@ -109,15 +130,15 @@ impl Guard {
             (Shown::Unreadable, _) => Verdict::Refuse(status::unauthenticated(
                 method.path,
                 "the authorization header is not of the form \"Bearer TOKEN\"",
-            )),
+            ).into()),
             (Shown::Nothing, Some(presented)) => self.by_certificate(method, presented),
             (Shown::Nothing, None) => match self.demands() {
                 Ok(false) => pass(&self.inner.anonymous),
                 Ok(true) => Verdict::Refuse(status::unauthenticated(
                     method.path,
                     "this server wants to know who calls: send a token (authorization: Bearer TOKEN) or a client certificate",
-                )),
-                Err(unavailable) => Verdict::Refuse(unavailable),
+                ).into()),
+                Err(unavailable) => Verdict::Refuse(unavailable.into()),
             },
         }
     }
@@ -127,18 +148,19 @@ impl Guard {
         &self,
         method: &'static Method,
         digest: TokenDigest,
-    ) -> Result<Caller, Status> {
+    ) -> Result<Caller, Refused> {
         let found = match &self.inner.tokens {
             Some(tokens) => tokens.find_anew(&digest).await,
             None => Ok(None),
         };
         match found {
             Ok(Some(identity)) => admit(identity, method),
-            Err(NotTold) => Err(status::callers_unknown()),
+            Err(NotTold) => Err(status::callers_unknown().into()),
             Ok(None) => Err(status::unauthenticated(
                 method.path,
                 "the token is not known: it is mistyped, revoked or expired",
-            )),
+            )
+            .into()),
         }
     }
 
@@ -146,7 +168,7 @@ impl Guard {
         let Some(tokens) = &self.inner.tokens else { return Verdict::AskAgain(method, digest) };
         let view = tokens.view();
         if !view.is_good() {
-            return Verdict::Refuse(status::callers_unknown());
+            return Verdict::Refuse(status::callers_unknown().into());
         }
         match view.find(&digest, tokens.now()) {
             Some(identity) => verdict(admit(identity, method)),
@@ -167,7 +189,7 @@ impl Guard {
                         "the client certificate names nobody: it needs one SPIFFE ID (a URI) or one common name"
                     }
                 };
-                return Verdict::Refuse(status::unauthenticated(method.path, why));
+                return Verdict::Refuse(status::unauthenticated(method.path, why).into());
             }
         };
         match self.inner.certificates.0.get(name) {
@@ -193,12 +215,12 @@ impl Guard {
     }
 }
 
-fn verdict(admitted: Result<Caller, Status>) -> Verdict {
+fn verdict(admitted: Result<Caller, Refused>) -> Verdict {
     admitted.map_or_else(Verdict::Refuse, Verdict::Pass)
 }
 
 /// Whether a caller that is known may call the method.
-fn admit(identity: Arc<Identity>, method: &'static Method) -> Result<Caller, Status> {
+fn admit(identity: Arc<Identity>, method: &'static Method) -> Result<Caller, Refused> {
     let (roles, is_bound) = (identity.roles, identity.users.is_some());
     let caller = Caller::new(identity, method.path);
     let may = match method.access {

@@ -6,14 +6,15 @@
 use std::convert::Infallible;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use http::{Request, Response, header};
 use pin_project_lite::pin_project;
 use tower::{Layer, Service};
 
-use super::caller::Caller;
-use super::guard::{Guard, Verdict};
+use super::caller::Actor;
+use super::guard::{Guard, Refused, Verdict};
 use crate::server::status;
 use crate::server::tls::Presented;
 
@@ -65,10 +66,11 @@ where
         request.headers_mut().remove(header::AUTHORIZATION);
         match verdict {
             Verdict::Pass(caller) => {
-                request.extensions_mut().insert(caller.clone());
-                GuardFuture::Running { inner: self.inner.call(request), caller: Some(caller) }
+                let actor = Some(Actor(Arc::clone(caller.name())));
+                request.extensions_mut().insert(caller);
+                GuardFuture::Running { inner: self.inner.call(request), actor }
             }
-            Verdict::Refuse(status) => GuardFuture::Refused { status },
+            Verdict::Refuse(refused) => GuardFuture::Refused { refused },
             Verdict::AskAgain(method, digest) => {
                 let guard = self.guard.clone();
                 // The one that was polled ready goes with the call.
@@ -78,12 +80,13 @@ where
                     inner: Box::pin(async move {
                         match guard.judge_again(method, digest).await {
                             Ok(caller) => {
-                                request.extensions_mut().insert(caller.clone());
+                                let actor = Actor(Arc::clone(caller.name()));
+                                request.extensions_mut().insert(caller);
                                 let Ok(mut response) = inner.call(request).await;
-                                response.extensions_mut().insert(caller);
+                                response.extensions_mut().insert(actor);
                                 response
                             }
-                            Err(status) => status::only(&status, B::default()),
+                            Err(refused) => answer(&refused),
                         }
                     }),
                 }
@@ -92,15 +95,24 @@ where
     }
 }
 
+/// The whole answer to a call that is refused.
+fn answer<B: Default>(refused: &Refused) -> Response<B> {
+    let mut response = status::only(&refused.status, B::default());
+    if let Some(actor) = &refused.actor {
+        response.extensions_mut().insert(actor.clone());
+    }
+    response
+}
+
 pin_project! {
     #[project = GuardProjection]
     pub(in crate::server) enum GuardFuture<F, B> {
-        Refused { status: tonic::Status },
+        Refused { refused: Refused },
         Running {
             #[pin]
             inner: F,
             // Some until the response takes it.
-            caller: Option<Caller>,
+            actor: Option<Actor>,
         },
         Waiting { inner: Waiting<B> },
     }
@@ -115,11 +127,11 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match self.project() {
-            GuardProjection::Refused { status } => Poll::Ready(Ok(status::only(status, B::default()))),
-            GuardProjection::Running { inner, caller } => {
+            GuardProjection::Refused { refused } => Poll::Ready(Ok(answer(refused))),
+            GuardProjection::Running { inner, actor } => {
                 let Ok(mut response) = ready!(inner.poll(cx));
-                if let Some(caller) = caller.take() {
-                    response.extensions_mut().insert(caller);
+                if let Some(actor) = actor.take() {
+                    response.extensions_mut().insert(actor);
                 }
                 Poll::Ready(Ok(response))
             }

@@ -8,7 +8,7 @@ use http::HeaderMap;
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
-use super::guard::Verdict;
+use super::guard::{Refused, Verdict};
 use super::known::GOOD_FOR;
 use super::*;
 use crate::clock::Clock;
@@ -102,8 +102,10 @@ fn bearing(token: &str) -> HeaderMap {
 async fn judge(guard: &Guard, path: &str, token: &str) -> Result<String, (Code, String)> {
     let judged = match guard.judge(path, &bearing(token), None) {
         Verdict::Pass(caller) => Ok(caller),
-        Verdict::Refuse(status) => Err(status),
-        Verdict::AskAgain(method, digest) => guard.judge_again(method, digest).await,
+        Verdict::Refuse(refused) => Err(refused.status),
+        Verdict::AskAgain(method, digest) => {
+            guard.judge_again(method, digest).await.map_err(|refused| refused.status)
+        }
     };
     let told = |status: Status| {
         let reason = status.get_details_error_info().map(|info| info.reason);
@@ -240,13 +242,16 @@ async fn a_refusal_names_the_method_and_the_role() {
     script.put("scrip_a", row("biller,runner"));
     let guard = guard(&script, Demand::Always).await;
     let path = "/scrip.v1.BillingService/Credit";
-    let Verdict::Refuse(status) = guard.judge(path, &bearing("scrip_a"), None) else {
+    let Verdict::Refuse(Refused { status, actor }) = guard.judge(path, &bearing("scrip_a"), None) else {
         panic!("it is refused")
     };
     let info = status.get_details_error_info().unwrap();
     assert_eq!((&*info.metadata["method"], &*info.metadata["role"]), (path, "biller,runner"));
+    assert_eq!(&*actor.unwrap().0, "checkout", "for the log");
     assert!(status.message().starts_with("checkout (role: biller,runner) has no role"), "{status:?}");
-    let Verdict::Refuse(status) = guard.judge(path, &HeaderMap::new(), None) else { panic!("it is refused") };
+    let Verdict::Refuse(Refused { status, .. }) = guard.judge(path, &HeaderMap::new(), None) else {
+        panic!("it is refused")
+    };
     assert_eq!(status.get_details_error_info().unwrap().metadata["method"], path);
 }
 

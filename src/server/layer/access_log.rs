@@ -20,6 +20,7 @@ use tower::{Layer, Service};
 use tracing::Level;
 
 use crate::meter::{Calls, Ended};
+use crate::server::auth::Actor;
 use crate::server::{Peer, status};
 use crate::telemetry::{Incoming, begin};
 
@@ -104,6 +105,7 @@ struct Record {
     peer: Option<Peer>,
     incoming: Incoming,
     note: Note,
+    actor: Option<Actor>,
     began: Instant,
     ended: Ended,
     calls: Calls,
@@ -126,6 +128,7 @@ impl Record {
             peer: request.extensions().get::<Peer>().copied(),
             incoming,
             note,
+            actor: None,
             began: Instant::now(),
             ended: Ended::ABORTED,
             calls: calls.clone(),
@@ -178,6 +181,7 @@ impl Drop for Record {
             target: TARGET,
             trace_id = self.incoming.trace_id.map(tracing::field::display),
             method = self.method.path().strip_prefix('/').unwrap_or_default(),
+            actor = self.actor.as_ref().map(|actor| &*actor.0),
             user_id,
             peer = self.peer.map(|peer| tracing::field::display(peer.address)),
             code = self.ended.code,
@@ -211,6 +215,7 @@ where
         let mut record = this.record.take();
         if let Some(record) = &mut record {
             record.hear(response.headers());
+            record.actor = response.extensions().get().cloned();
         }
         Poll::Ready(Ok(response.map(|inner| LoggedBody { inner, record })))
     }
