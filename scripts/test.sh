@@ -218,6 +218,8 @@ if [ -f tests/pure/Cargo.toml ]; then
 else
     skip "tests/pure" "there is no such package yet"
 fi
+# Nothing is measured here: only that what measures is in order.
+packages+=(benches/peers)
 
 for package in "${packages[@]}"; do
     at=$([ "$package" = . ] || echo " ($package)")
@@ -238,7 +240,20 @@ for package in "${packages[@]}"; do
     cargo_tests "tests$at" cargo test --manifest-path "$manifest" "${lock[@]}" --no-fail-fast
 done
 
+# Bugs that only scripts/proof.sh turns on: that they still compile is seen here.
+if cargo clippy --version >/dev/null 2>&1; then
+    check "clippy, with bugs planted" cargo clippy --locked --features mutants --lib --test simulation -- -D warnings
+fi
+
 check "documentation" env RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --locked
+
+# Real servers and databases under faults, a minute each; scripts/proof.sh has the long ones.
+check "torture on SQLite, a minute" scripts/torture.sh --debug --minutes 1 --store sqlite
+if has_postgresql; then
+    check "torture on PostgreSQL, a minute" scripts/torture.sh --debug --minutes 1 --store postgres --replicas 3
+else
+    skip "torture on PostgreSQL, a minute" "PostgreSQL was not found"
+fi
 
 if has shellcheck; then
     check "shellcheck" shellcheck scripts/*.sh .ci/run

@@ -18,6 +18,7 @@
 //! - [`meter`]: the instruments: every figure the service tells of itself; handed to all rooms that are not pure
 //! - [`admin`]: the HTTP port for Prometheus, probes and the log's level
 //! - [`clock`]: time and randomness, handed in
+//! - [`mutants`]: planted bugs, which no normal build has
 
 pub mod admin;
 pub mod api;
@@ -30,6 +31,7 @@ pub mod fal;
 pub mod keypool;
 pub mod ledger;
 pub mod meter;
+pub mod mutants;
 pub mod pb;
 pub mod reconcile;
 pub mod report;

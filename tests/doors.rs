@@ -218,6 +218,11 @@ const RULES: &[Rule] = &[
         forbids: |mention| mention.enters(&["engine"]),
     },
     Rule {
+        name: "bugs are planted in engine and store alone",
+        rooms: Rooms::Except(&["engine", "store", "mutants"]),
+        forbids: |mention| mention.enters(&["mutants"]),
+    },
+    Rule {
         name: "reqwest stays in fal, and in telemetry for OTLP over HTTP",
         rooms: Rooms::Except(&["fal", "telemetry"]),
         forbids: |mention| mention.names(&["reqwest"]),
@@ -529,6 +534,11 @@ fn each_rule_reports_a_source_that_breaks_it() {
         ("store does not know the engine", "store/mod.rs", "use crate::engine::Handle;"),
         ("store does not know the engine", "store/mod.rs", "use super::engine::Handle;"),
         ("store does not know the engine", "store/sqlite/write.rs", "super::super::super::engine::run()"),
+        (
+            "bugs are planted in engine",
+            "ledger/decide/refund.rs",
+            "if crate::mutants::on(Mutant::RefundCap) {}",
+        ),
         ("reqwest stays in fal", "reconcile/fetch.rs", "reqwest::Client::new()"),
         ("OpenTelemetry and Prometheus stay", "engine/lane.rs", "use opentelemetry::metrics::Counter;"),
         ("OpenTelemetry and Prometheus stay", "server/layer/mod.rs", "use tracing_opentelemetry::layer;"),

@@ -23,6 +23,11 @@ const ACCOUNTS: [i32; 4] = [1, 2, 3, 5];
 const CALLERS: usize = 12;
 const TASKS: usize = 40;
 
+/// Each caller charges a user of its own: what one user's lock holds back would not race for the keys.
+fn user_of(caller: usize) -> i64 {
+    i64::try_from(caller).unwrap() + 1
+}
+
 async fn account(scrip: &mut Scrip, number: usize, max_concurrency: i32) {
     let request = pb::CreateAccountRequest {
         name: format!("account {number}"),
@@ -45,7 +50,8 @@ async fn run(caller: usize, mut scrip: Clients) -> usize {
             max_wait: Some(prost_types::Duration { seconds: 20, nanos: 0 }),
             ..Default::default()
         };
-        let request = pb::ChargeRequest { select_key: Some(selection), ..charge(7, &task_id, 0) };
+        let request =
+            pb::ChargeRequest { select_key: Some(selection), ..charge(user_of(caller), &task_id, 0) };
         let lease = loop {
             match scrip.billing.charge(request.clone()).await {
                 Ok(charged) => break charged.into_inner().lease.unwrap(),
@@ -108,7 +114,9 @@ async fn three_servers_on_one_database_never_exceed_a_workspaces_limit() {
         Scrip::on(launch(), url.clone(), None).await,
         Scrip::on(launch(), url.clone(), None).await,
     ];
-    servers[0].with_points(7, 1).await;
+    for caller in 0..CALLERS {
+        servers[0].with_points(user_of(caller), 1).await;
+    }
     for (number, limit) in ACCOUNTS.into_iter().enumerate() {
         account(&mut servers[0], number, limit).await;
     }

@@ -88,8 +88,8 @@ impl BillingService for Api {
         &self,
         request: Request<pb::GetBalanceRequest>,
     ) -> Result<Response<pb::GetBalanceResponse>, Status> {
-        let caller = caller(&request)?;
         note(&request).user(request.get_ref().user_id);
+        let caller = caller(&request)?;
         let (user_id, at) = query::balance(request.get_ref(), self.limits())?;
         caller.touch(user_id)?;
         let balance = match at {
@@ -107,8 +107,8 @@ impl BillingService for Api {
         &self,
         request: Request<pb::ListEntriesRequest>,
     ) -> Result<Response<pb::ListEntriesResponse>, Status> {
-        let caller = caller(&request)?;
         note(&request).user(request.get_ref().user_id);
+        let caller = caller(&request)?;
         let (query, paging) = query::entries(request.into_inner(), self.limits())?;
         caller.touch(query.user_id)?;
         let rows = self.handle.list_entries(&query, paging.first()).await?;
@@ -121,8 +121,8 @@ impl BillingService for Api {
         &self,
         request: Request<pb::ListPointsDetailsRequest>,
     ) -> Result<Response<pb::ListPointsDetailsResponse>, Status> {
-        let caller = caller(&request)?;
         note(&request).user(request.get_ref().user_id);
+        let caller = caller(&request)?;
         let (query, paging) = query::points_details(request.into_inner(), self.limits())?;
         caller.touch(query.user_id)?;
         let rows = self.handle.list_points_details(&query, paging.first()).await?;
@@ -135,8 +135,8 @@ impl BillingService for Api {
         &self,
         request: Request<pb::ListFinancialTransactionsRequest>,
     ) -> Result<Response<pb::ListFinancialTransactionsResponse>, Status> {
-        let caller = caller(&request)?;
         note(&request).user(request.get_ref().user_id);
+        let caller = caller(&request)?;
         let (query, paging) = query::financial_transactions(request.into_inner(), self.limits())?;
         caller.touch(query.user_id)?;
         let rows = self.handle.list_financial_transactions(&query, paging.first()).await?;

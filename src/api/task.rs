@@ -39,8 +39,8 @@ impl TaskService for Api {
         &self,
         request: Request<pb::ListTasksRequest>,
     ) -> Result<Response<pb::ListTasksResponse>, Status> {
-        let caller = caller(&request)?;
         note(&request).user(request.get_ref().user_id);
+        let caller = caller(&request)?;
         let (query, paging) = query::tasks(request.into_inner(), self.limits())?;
         match query.user_id {
             Some(user_id) => caller.touch(user_id)?,

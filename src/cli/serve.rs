@@ -26,7 +26,7 @@ use super::output::Out;
 use super::remote::reachable;
 use super::routes::routes;
 use super::security::{self, Door};
-use super::session::{Prepare, ToServe, close, open_to_serve};
+use super::session::{Prepare, close, open_to_serve};
 use super::told::Told;
 use crate::clock::System;
 use crate::config::{
@@ -138,8 +138,7 @@ async fn run_told(args: &ServeArgs, telemetry: &Telemetry, out: &mut Out) -> Res
     let prepare = if args.migrate.no_migrate { Prepare::Nothing } else { Prepare::Migrate };
     let shutdown = Shutdown::new();
     let told = Told::start(&args.telemetry, telemetry, &shutdown).await?;
-    let to_serve = ToServe { prepare, allow_unsafe: args.migrate.allow_unsafe_database };
-    let store = open_to_serve(database, to_serve, meters).await?;
+    let store = open_to_serve(database, prepare, args.migrate.allow_unsafe_database, meters).await?;
     let door = security::open(security, &*store).await?;
     let (keyring, said) = keyring(configured, database, &*store).await?;
     (engine_options.keyring, engine_options.meters) = (Arc::new(keyring), meters.clone());
@@ -225,13 +224,13 @@ async fn serve(
         .local_addr()
         .map_err(|error| Failure::CouldNotRun(format!("the listening address is not known: {error}")))?;
     tracing::info!(%bound, database = about.database, version = env!("CARGO_PKG_VERSION"), "serving");
+    // Before it is said on stdout: whoever reads it there may ask at once.
+    told.serves(&health);
     // Somebody may start it with stdout closed: it serves all the same.
     let _ = announce(out, bound, &about, told.admin);
-    told.serves(&health);
     let drain_timeout = options.drain_timeout;
-    let meters = told.meters.clone();
-    let security = about.door.security;
-    let served = server::serve(listener, routes, options, security, (health, shutdown), meters).await;
+    let around = (about.door.security, told.meters.clone());
+    let served = server::serve(listener, routes, options, around, health, shutdown).await;
     follower.abort();
     signals.abort();
     served.map(|report| (report, drain_timeout)).map_err(|refused| Failure::CouldNotRun(refused.to_string()))

@@ -48,20 +48,12 @@ pub(super) async fn open(url: &DatabaseUrl, prepare: Prepare) -> Result<Arc<dyn 
     open_with(url, prepare, Safety::NotAsked, &Meters::off()).await
 }
 
-/// What is done and asked for before a database is served.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct ToServe {
-    /// What may be done to it.
-    pub(super) prepare: Prepare,
-    /// Whether it may be one that loses what it acknowledged.
-    pub(super) allow_unsafe: bool,
-}
-
-/// Likewise for a service, which is not begun on a database that does not keep what it acknowledges, and tells how its
-/// statements go.
+/// Likewise for a service, which tells how its statements go, and is not begun on a database that does not keep what it
+/// acknowledges.
 pub(super) async fn open_to_serve(
     url: &DatabaseUrl,
-    ToServe { prepare, allow_unsafe }: ToServe,
+    prepare: Prepare,
+    allow_unsafe: bool,
     meters: &Meters,
 ) -> Result<Arc<dyn Store>, Failure> {
     if allow_unsafe {

@@ -24,6 +24,7 @@ use super::{EngineError, Options};
 use crate::clock::Ids;
 use crate::ledger::{Entry, Micros, Operation, Purse, Rejection, Text, Why};
 use crate::meter::{self, BatchEnded, Moved, Unknown};
+use crate::mutants::{self, Mutant};
 use crate::store::{Footprint, Plan, Reader, Run, Snapshot, StoreError, Transacted, Writer};
 
 /// How often old batch ids are forgotten, and how many at once.
@@ -144,6 +145,8 @@ impl Lane {
             self.waiting.wake();
         }
         let Judgement { now, decided, leases, .. } = judgement;
+        #[cfg(feature = "mutants")]
+        let decided = swapped(decided);
         let mut again = Vec::new();
         let mut settled = Vec::with_capacity(jobs.len());
         for ((job, decided), try_others) in jobs.into_iter().zip(decided).zip(is_another_try) {
@@ -313,7 +316,7 @@ impl Lane {
                 Next::Poisoned => return Ended::Poisoned,
                 Next::Again(pause) => tokio::time::sleep(pause).await,
             }
-            if pursuit.run() == Run::First {
+            if pursuit.run() == Run::First || mutants::on(Mutant::FreshBatchId) {
                 batch_id = self.ids.batch_id();
             }
         }
@@ -372,6 +375,8 @@ impl Lane {
                 seed,
             };
             let works = jobs.iter().map(|job| &job.asked);
+            #[cfg(feature = "mutants")]
+            let snapshot = mutants::spoil(snapshot, works.clone().flat_map(Asked::commands));
             match catch_unwind(AssertUnwindSafe(|| judge(snapshot, works, &bench))) {
                 Ok((plan, judgement)) => {
                     judged = Some(Box::new(judgement));
@@ -486,4 +491,14 @@ fn is_short_of_keys(decided: &Decided) -> bool {
         [Err(Rejection::NoKeyAvailable { why: Why::AllBusy | Why::CoolingDown, .. }
             | Rejection::SecretUnavailable { .. })]
     )
+}
+
+/// A planted bug: two callers get each other's answers.
+#[cfg(feature = "mutants")]
+fn swapped(mut decided: Vec<Decided>) -> Vec<Decided> {
+    if mutants::on(Mutant::NeighbourSwap) {
+        let is_done = |decided: &Decided| matches!(decided, Decided::Ledger(outcomes) if matches!(&outcomes[..], [Ok(_)]));
+        mutants::swap_neighbours(&mut decided, is_done);
+    }
+    decided
 }

@@ -16,6 +16,7 @@ use tokio::time::Instant;
 use super::error::logged;
 use super::judge::Judgement;
 use super::{EngineError, Options};
+use crate::mutants::{self, Mutant};
 use crate::store::{Failure, Run, StoreError, Transacted};
 
 /// The pause between two questions about an unknown outcome.
@@ -63,6 +64,11 @@ impl Pursuit {
         decided: Option<Box<Judgement>>,
         options: &Options,
     ) -> Next {
+        if mutants::on(Mutant::AnswerBeforeCommit)
+            && let Some(judgement) = decided
+        {
+            return Next::Done(judgement);
+        }
         let until = Instant::now() + options.resolve_for;
         match (ended, self.unconfirmed.take()) {
             (Transacted::Committed, _) => decided.map_or(Next::Failed(EngineError::Internal), Next::Done),

@@ -12,6 +12,8 @@ use super::EngineError;
 use super::error::logged;
 use crate::ledger::{User, UserId};
 use crate::meter::Meters;
+#[cfg(feature = "mutants")]
+use crate::mutants::{self, Mutant};
 use crate::store::Reader;
 
 /// Balance reads that may wait for a statement, and how many one statement answers.
@@ -65,6 +67,14 @@ async fn answer(reader: &dyn Reader, waiting: &mut Vec<Ask>) {
     user_ids.sort_unstable();
     user_ids.dedup();
     let users = reader.users(&user_ids).await.map_err(|error| logged(&error));
+    #[cfg(feature = "mutants")]
+    let users = users.map(|users| {
+        if mutants::on(Mutant::StaleBalance) {
+            users.into_iter().map(mutants::old_balance).collect()
+        } else {
+            users
+        }
+    });
     let users: Result<BTreeMap<UserId, User>, _> =
         users.map(|users| users.into_iter().map(|user| (user.user_id, user)).collect());
     for (user_id, reply) in waiting.drain(..) {

@@ -80,6 +80,13 @@ impl Asked {
         }
     }
 
+    /// What is asked of the ledger.
+    #[cfg(feature = "mutants")]
+    pub(super) fn commands(&self) -> impl Iterator<Item = &Command> {
+        let work = if let Asked::Ledger(work) = self { Some(work) } else { None };
+        work.into_iter().flat_map(Work::submissions).map(|submission| &submission.command)
+    }
+
     /// Roughly how many bytes it keeps in memory while it queues.
     pub(super) fn weight_bytes(&self) -> usize {
         match self {

@@ -242,6 +242,14 @@ mod tests {
     }
 
     #[test]
+    fn what_is_stored_of_a_fingerprint_is_all_of_it() {
+        let one = Fingerprint::new().number(Field::Amount, 600).text(Field::AppName, "fal-ai/flux/dev");
+        let again = Fingerprint::from_stored(one.as_bytes().to_vec());
+        assert_eq!((&again, again.first_difference(&one)), (&one, None));
+        assert_ne!(again, Fingerprint::from_stored(Vec::new()));
+    }
+
+    #[test]
     fn a_field_given_where_the_other_has_its_default_is_a_difference() {
         let one = Fingerprint::new().number(Field::Amount, 600);
         let other = Fingerprint::new().number(Field::Amount, 600).number(Field::PayType, 2);

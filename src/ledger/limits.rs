@@ -171,3 +171,7 @@ impl<'a> Checks<'a> {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "limits_tests.rs"]
+mod tests;

@@ -92,21 +92,21 @@ pub async fn serve(
     listener: TcpListener,
     routes: Routes,
     options: ServerOptions,
-    security: Security,
-    (health, shutdown): (Health, Shutdown),
-    meters: Meters,
+    (security, meters): (Security, Meters),
+    health: Health,
+    shutdown: Shutdown,
 ) -> Result<DrainReport, OptionsError> {
     options.validate()?;
-    Ok(serve_on(listener, routes, options, security, (health, shutdown), &meters).await)
+    Ok(serve_on(listener, routes, options, (security, &meters), health, shutdown).await)
 }
 
 async fn serve_on<L>(
     listener: L,
     routes: Routes,
     options: ServerOptions,
-    security: Security,
-    (health, shutdown): (Health, Shutdown),
-    meters: &Meters,
+    (security, meters): (Security, &Meters),
+    health: Health,
+    shutdown: Shutdown,
 ) -> DrainReport
 where
     L: Listen,

@@ -44,14 +44,14 @@ pub fn incoming(headers: &HeaderMap, span: &Span) -> Option<TraceId> {
         // A context of no trace at all, rather than of whatever this thread is at.
         TraceContextPropagator::new().extract_with_context(&opentelemetry::Context::new(), &Headers(headers))
     });
-    if span.is_disabled() {
-        return from_caller.as_ref().and_then(trace_of);
-    }
-    if let Some(from_caller) = from_caller {
-        // Of a span that was not started yet this cannot fail.
+    let named = from_caller.as_ref().and_then(trace_of);
+    if let Some(from_caller) = from_caller
+        && !span.is_disabled()
+    {
+        // Of a span that was not started yet this cannot fail; of one that nobody exports it is of no account.
         let _ = span.set_parent(from_caller);
     }
-    trace_id(span)
+    trace_id(span).or(named)
 }
 
 /// The trace that a span belongs to.

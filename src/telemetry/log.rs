@@ -133,7 +133,8 @@ pub(super) fn stderr(
     };
     let format = args.log_format.unwrap_or(if on_terminal { LogFormat::Pretty } else { LogFormat::Json });
     // Lines carry no spans: those are for export alone, and cost nothing where nothing is exported.
-    let events = filter_fn(|metadata| metadata.is_event()).with_max_level_hint(LevelFilter::TRACE);
+    // (What only asks whether a line would be written is neither span nor event.)
+    let events = filter_fn(|metadata| !metadata.is_span()).with_max_level_hint(LevelFilter::TRACE);
     let filter = control.follower::<Registry>()?.and(events);
     let layer = tracing_subscriber::fmt::layer().with_writer(writer);
     let layer: Layer = match format {

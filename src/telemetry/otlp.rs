@@ -351,7 +351,7 @@ fn is_traced(metadata: &Metadata<'_>) -> bool {
 
 /// Lines of scrip alone: an exporter that exported what its own connection says would never come to an end.
 fn is_exported_line(metadata: &Metadata<'_>) -> bool {
-    metadata.is_event() && is_ours(metadata.target())
+    !metadata.is_span() && is_ours(metadata.target())
 }
 
 fn is_ours(target: &str) -> bool {

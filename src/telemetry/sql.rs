@@ -22,7 +22,7 @@ const MOST_BYTES: usize = 4_096;
 
 /// Whether an event tells of a statement.
 pub(super) fn is_statement(metadata: &Metadata<'_>) -> bool {
-    metadata.is_event() && metadata.target() == TARGET && *metadata.level() <= LEVEL
+    !metadata.is_span() && metadata.target() == TARGET && *metadata.level() <= LEVEL
 }
 
 /// Makes spans of statements.

@@ -12,7 +12,7 @@ use scrip::store::{AccountRecord, Failure, Footprint, Page, Plan, Run, Snapshot,
 
 use crate::bench::{Bench, audit_log, batch_id, secrets};
 use crate::commands::{
-    USER, authorize, charge, complete, credit, expire, one, select, selection, start, text, void,
+    USER, authorize, charge, complete, credit, expire, of_user, one, select, selection, start, text, void,
 };
 use crate::keyed::{Answer, Item, Judge};
 use crate::support::model::keypool_world::{S, sealed};
@@ -313,19 +313,25 @@ pub(crate) async fn no_more_leases_are_given_than_a_workspace_has_slots(bench: &
 
 pub(crate) async fn writers_that_race_for_the_last_slots_give_each_once(bench: &mut Bench) {
     with_slots(bench, 5).await;
+    // Each has a user of its own: what one user's lock holds back would not race for the slots.
+    let user_of = |racer: i64| USER + 1 + racer;
+    for racer in 0..4 {
+        bench.ok(of_user(user_of(racer), credit(Purse::Points, 1_000))).await;
+    }
     bench.raced = true;
     let (pool, now) = (Arc::new(bench.pool.clone()), bench.now().await);
     let racing: Vec<_> = (0..4)
-        .map(|racer| {
+        .map(|racer: i64| {
             let (pool, mut writer) = (Arc::clone(&pool), bench.store.writer());
             tokio::spawn(async move {
-                let judge = Judge::seeing(&pool, now, racer);
+                let judge = Judge::seeing(&pool, now, racer.unsigned_abs());
                 let mut given = 0;
                 for number in 0..5 {
                     let name = format!("{racer}-{number}");
                     let command =
                         Charge { select_key: Some(Box::new(selection("", &name))), ..charge(&name, 1) };
-                    let answers = judge.run(writer.as_mut(), &[Item::Ledger(one("", command))]).await.0;
+                    let item = Item::Ledger(one("", of_user(user_of(racer), command)));
+                    let answers = judge.run(writer.as_mut(), &[item]).await.0;
                     given +=
                         usize::from(matches!(&answers[0], Answer::Ledger(outcomes) if outcomes[0].is_ok()));
                 }

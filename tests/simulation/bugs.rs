@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use scrip::ledger::Change;
+#[cfg(feature = "mutants")]
+use scrip::mutants::Mutant;
 use scrip::store::{Failure, Footprint, Plan, Run, Snapshot, StoreError, Transacted, Writer};
 use uuid::Uuid;
 
@@ -18,6 +20,10 @@ pub(crate) enum Bug {
     TakesUnknownForCommitted,
     /// A commit whose answer is lost is taken for failed, and run again under another id.
     TakesUnknownForFailed,
+    /// A statement failed, nobody looked, and COMMIT followed, which PostgreSQL answers with a rollback.
+    SwallowsErrors,
+    /// A batch is given up after it wrote, and the next one on its connection commits it, too.
+    CommitsWhatWasGivenUp,
     /// Users are not locked: what is decided on is read before others commit.
     LocksNothing,
     /// Workspaces are not locked: slots are counted before others commit.
@@ -33,14 +39,33 @@ pub(crate) enum Bug {
 }
 
 impl Bug {
+    /// The one that stands for the bug of `src/mutants.rs` that is on, where that is in the stores: here the store is a
+    /// model. All others are in the engine, and so in the simulation as they are.
+    #[cfg(feature = "mutants")]
+    pub(crate) fn of_the_stores() -> Option<Self> {
+        match scrip::mutants::chosen()? {
+            Mutant::NoRowLock => Some(Bug::LocksNothing),
+            Mutant::LeaseOutsideLock => Some(Bug::CountsSlotsOutsideTheLock),
+            Mutant::SwallowedError => Some(Bug::SwallowsErrors),
+            Mutant::CancelledTransaction => Some(Bug::CommitsWhatWasGivenUp),
+            _ => None,
+        }
+    }
+
+    #[cfg(not(feature = "mutants"))]
+    pub(crate) const fn of_the_stores() -> Option<Self> {
+        None
+    }
+
     /// The rules that it breaks, in words of what the checkers say.
     pub(crate) const fn breaks(self) -> &'static [&'static str] {
         match self {
-            Bug::AnswersBeforeCommit | Bug::TakesUnknownForCommitted => &[
+            Bug::AnswersBeforeCommit | Bug::TakesUnknownForCommitted | Bug::SwallowsErrors => &[
                 "what it was answered with is not what is stored",
                 "it was acknowledged, and the task is None",
             ],
             Bug::TakesUnknownForFailed => &["a replay for its caller, yet done"],
+            Bug::CommitsWhatWasGivenUp => &["not done for its caller, yet done"],
             Bug::LocksNothing => &["its open holds sum to", "answered with an internal error"],
             Bug::CountsSlotsOutsideTheLock => &["open leases of", "what: \"use_cnt\""],
             Bug::DropsARequest => &["has no record of its request", "its record is None"],
@@ -76,6 +101,15 @@ impl Bug {
             (Some(Bug::TakesUnknownForFailed), Transacted::Unknown(_)) if run == End::UnknownCommitted => {
                 let (what, source) = ("a planted bug", "taken for failed".into());
                 Transacted::NotCommitted(Failure::Again(StoreError::Unavailable { what, source }))
+            }
+            (Some(Bug::SwallowsErrors), Transacted::NotCommitted(_))
+                if matches!(run, End::NotCommitted(_)) =>
+            {
+                Transacted::Committed
+            }
+            (Some(Bug::CommitsWhatWasGivenUp), Transacted::Unknown(_)) if run == End::UnknownCommitted => {
+                let (what, source) = ("a planted bug", "given up".into());
+                Transacted::NotCommitted(Failure::Stop(StoreError::Unavailable { what, source }))
             }
             (_, ended) => ended,
         }

@@ -111,13 +111,13 @@ fn tell(seed: u64, report: &Report) -> String {
 #[test]
 fn no_seed_loses_a_point_or_gives_it_twice() {
     if let Some(seed) = number("SIM_SEED") {
-        let report = run(seed, How { printed: true, ..How::default() });
+        let report = run(seed, How { printed: true, bug: Bug::of_the_stores(), ..How::default() });
         assert!(report.wrong.is_empty(), "{}", tell(seed, &report));
         return;
     }
     let seeds = number("SIM_SEEDS").unwrap_or(SEEDS);
     let begun = tokio::time::Instant::now();
-    let (found, met) = run_all(seeds, How::default());
+    let (found, met) = run_all(seeds, How { bug: Bug::of_the_stores(), ..How::default() });
     if let Some((seed, report)) = found {
         panic!("{}", tell(seed, &report));
     }
@@ -243,6 +243,8 @@ caught! {
     a_commit_that_is_answered_before_it_happened_and_then_lost_is_caught: AnswersBeforeCommit,
     an_unknown_outcome_that_is_taken_for_committed_is_caught: TakesUnknownForCommitted,
     an_unknown_outcome_that_is_taken_for_failed_is_caught: TakesUnknownForFailed,
+    an_error_that_nobody_looked_at_is_caught: SwallowsErrors,
+    a_batch_that_was_given_up_and_is_committed_later_is_caught: CommitsWhatWasGivenUp,
     batches_of_two_replicas_that_read_the_same_rows_are_caught: LocksNothing,
     slots_that_are_counted_outside_the_lock_are_caught: CountsSlotsOutsideTheLock,
     an_idempotency_record_that_is_not_written_is_caught: DropsARequest,

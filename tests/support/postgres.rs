@@ -88,6 +88,21 @@ impl Cluster {
         Cluster { url, local: Some(Arc::new(local)), own: true }
     }
 
+    /// A cluster of its own, made by `pg_basebackup` of this one, which runs on: started as after a crash.
+    pub async fn base_backup(&self) -> Cluster {
+        let of = Arc::clone(self.local.as_ref().expect("started here"));
+        let copied = tokio::task::spawn_blocking(move || Local::start_copy(&of));
+        let local = copied.await.expect("pg_basebackup");
+        let url = format!("postgres://postgres@127.0.0.1:{}/postgres?sslmode=disable", local.port);
+        Cluster { url, local: Some(Arc::new(local)), own: true }
+    }
+
+    /// One of PostgreSQL's programs (`pg_dump`), run as the server's user; `None` where it is not beside the server.
+    pub fn program(&self, name: &str) -> Option<Command> {
+        let tools = &self.local().tools;
+        tools.directory.join(name).is_file().then(|| tools.command(name))
+    }
+
     /// The URL of a database of this server, over TCP.
     pub fn url(&self, database: &str) -> String {
         with_database(&self.url, database)
@@ -138,6 +153,22 @@ impl Cluster {
     /// Starts the server again at the same address, stopped or not, and returns once it takes connections.
     pub async fn restart(&self) {
         self.pg_ctl(&["restart", "-m", "fast"]).await;
+    }
+
+    /// Calls `pg_ctl` on a cluster of one's own and waits until what it asks for is so, or says why it is not: for a
+    /// test in which it may well not be.
+    pub async fn try_pg_ctl(&self, arguments: &[&str]) -> Result<(), String> {
+        self.may_disturb();
+        let local = Arc::clone(self.local.as_ref().expect("started here"));
+        let arguments: Vec<String> = arguments.iter().map(|&word| word.to_owned()).collect();
+        let ran = tokio::task::spawn_blocking(move || local.pg_ctl(&arguments));
+        ran.await.unwrap_or_else(|why| Err(why.to_string()))
+    }
+
+    /// The first process of a cluster that was started here; `None` while it is down.
+    pub fn postmaster(&self) -> Option<u32> {
+        let pid = std::fs::read_to_string(self.local().data().join("postmaster.pid")).ok()?;
+        pid.lines().next()?.trim().parse().ok()
     }
 
     /// Ends every client session of a cluster of one's own, and answers how many there were.
@@ -231,6 +262,26 @@ struct Local {
 
 impl Local {
     fn start(settings: &[(&str, &str)]) -> Local {
+        let mut local = Local::prepare();
+        local.initialise(settings);
+        local.start_somewhere();
+        local
+    }
+
+    fn start_copy(of: &Local) -> Local {
+        let mut local = Local::prepare();
+        let mut backup = local.tools.command("pg_basebackup");
+        backup.args(["--host=127.0.0.1", "--username=postgres", "--checkpoint=fast", "--wal-method=stream"]);
+        backup.arg(format!("--port={}", of.port)).arg("-D").arg(local.data());
+        run(&mut backup).unwrap_or_else(|why| panic!("{why}"));
+        let socket_directory = local.root.to_str().expect("a printable temporary directory");
+        local.configure(&format!("unix_socket_directories = '{socket_directory}'\n"));
+        local.start_somewhere();
+        local
+    }
+
+    /// A directory, and who takes it away; nothing in it yet.
+    fn prepare() -> Local {
         let tools = Tools::find().unwrap_or_else(|why| panic!("{why}"));
         let root =
             tempfile::Builder::new().prefix("scrip-pg-").tempdir().expect("a temporary directory").keep();
@@ -238,22 +289,23 @@ impl Local {
             std::os::unix::fs::chown(&root, Some(uid), Some(gid)).expect("chown as root");
         }
         let watchdog = Mutex::new(start_watchdog(&tools, &root));
-        let mut local = Local { tools, root, port: 0, watchdog };
-        local.initialise(settings);
+        Local { tools, root, port: 0, watchdog }
+    }
+
+    fn start_somewhere(&mut self) {
         // A port that was free may be taken before the server binds it: then another one is tried.
         for attempt in 1.. {
-            local.port = free_port();
-            local.configure(&format!("port = {}\n", local.port));
-            match local.pg_ctl(&["start".to_owned()]) {
+            self.port = free_port();
+            self.configure(&format!("port = {}\n", self.port));
+            match self.pg_ctl(&["start".to_owned()]) {
                 Ok(()) => break,
                 Err(why) => {
                     let taken = attempt < 10 && why.contains("Address already in use");
                     assert!(taken, "{why}");
-                    std::fs::remove_file(local.root.join("log")).expect("the log of the failed start");
+                    std::fs::remove_file(self.root.join("log")).expect("the log of the failed start");
                 }
             }
         }
-        local
     }
 
     fn initialise(&self, settings: &[(&str, &str)]) {

@@ -4,6 +4,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::scrape::{get, http};
+use crate::support::client::Scrip;
 use crate::support::eventually;
 use crate::world::{USER, World};
 
@@ -49,6 +50,21 @@ async fn the_log_is_made_to_tell_more_and_less_while_it_runs() {
     assert!(why.contains("no filter such as"), "{why}");
     assert_eq!(get(world.admin, "/log").await, (200, "info\n".to_owned()));
     assert_eq!(put("").await.0, 400);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_anything_asked_for_a_call_is_a_line_and_nothing_else_is_told() {
+    let mut scrip = Scrip::on_sqlite().await;
+    scrip.with_points(USER, 100).await;
+    let is_the_line = |line: &str| {
+        line.contains(r#""target":"scrip::access""#)
+            && line.contains(r#""method":"scrip.v1.BillingService/Credit""#)
+            && line.contains(&format!(r#""user_id":{USER}"#))
+            && line.contains(r#""code":"OK""#)
+            && !line.contains("trace_id")
+    };
+    eventually("the line", || std::future::ready(scrip.server.logs().lines().any(is_the_line))).await;
+    assert!(!scrip.server.logs().contains("admin: "), "there is no such port");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

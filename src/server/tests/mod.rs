@@ -147,8 +147,14 @@ impl Running {
         let address = listener.local_addr().unwrap();
         let shutdown = Shutdown::new();
         health.set_serving(true).await;
-        let order = (health.clone(), shutdown.clone());
-        let serving = tokio::spawn(serve(listener, routes, options, Security::none(), order, Meters::off()));
+        let serving = tokio::spawn(serve(
+            listener,
+            routes,
+            options,
+            (Security::none(), Meters::off()),
+            health.clone(),
+            shutdown.clone(),
+        ));
         Self { address, shutdown, health, serving }
     }
 

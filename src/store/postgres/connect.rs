@@ -20,8 +20,10 @@ use super::error::{Trouble, database, store_error, within};
 
 /// How long a writer waits for another's row locks, if its limit is not shorter: then the batch is decided again.
 const LOCK_WAIT: Duration = Duration::from_secs(5);
-/// When the server ends a writer's session that went silent inside a transaction, so that its locks do not stay.
-const WRITER_IDLE: Duration = Duration::from_secs(15);
+/// When the server ends a writer's session that went silent inside a transaction, so that its locks do not stay: a
+/// replica that froze in mid-batch holds up all others that long. Sooner than a statement's limit: whoever asks what
+/// became of the batch outlasts it.
+const WRITER_IDLE: Duration = Duration::from_secs(8);
 /// Likewise of a reader, whose snapshot only keeps old rows from being cleaned up.
 const READER_IDLE: Duration = Duration::from_secs(600);
 /// How long a reader waits for a free connection.
@@ -271,6 +273,11 @@ mod tests {
         let error = Target::new("postgres://u:hunter2@host:port/x", &Options::default()).err();
         let words = error.expect("there is no such port").to_string();
         assert!(words.contains("postgres://") && !words.contains("hunter2"), "{words}");
+    }
+
+    #[test]
+    fn the_locks_of_a_frozen_writer_go_before_a_statement_that_waits_for_them_is_given_up() {
+        assert!(WRITER_IDLE < Options::default().statement_timeout);
     }
 
     #[test]

@@ -20,9 +20,10 @@ use sqlx::postgres::{PgBindIterExt, PgRow};
 use super::super::{Failure, StoreError};
 use super::decode::{Columns, Decoded};
 use super::keys_decode as decode;
-use super::writer::{fetch, with_now};
+use super::writer::{fetch, locking, with_now};
 use crate::keypool::{Account, AccountId, AccountStatus, Footprint, Lease, Snapshot, Workspace};
 use crate::ledger::Micros;
+use crate::mutants::Mutant;
 
 const READING: &str = "reading the accounts of a batch";
 
@@ -72,7 +73,8 @@ async fn lock(
     limit: Duration,
     footprint: &Footprint,
 ) -> Result<Vec<Workspace>, Failure> {
-    let statement = sqlx::query(include_str!("sql/writer_lock_workspaces.sql"))
+    let sql = locking(include_str!("sql/writer_lock_workspaces.sql"), Mutant::LeaseOutsideLock);
+    let statement = sqlx::query(sql)
         .bind(footprint.workspaces.iter().map(|workspace| &**workspace).bind_iter())
         .bind(footprint.accounts.iter().copied().bind_iter())
         .bind(footprint.leases.iter().map(|lease_id| &**lease_id).bind_iter())

@@ -62,10 +62,10 @@ pub struct Options {
     pub readers: u32,
     /// Whether to bring the tables up to date; otherwise a database that is behind is refused.
     pub migrate: bool,
-    /// What the server must promise.
-    pub safety: Safety,
     /// What it tells of itself, and to whom.
     pub meters: Meters,
+    /// What the server must promise.
+    pub safety: Safety,
 }
 
 impl Default for Options {
@@ -76,8 +76,8 @@ impl Default for Options {
             connect_timeout: Duration::from_secs(5),
             readers: 8,
             migrate: false,
-            safety: Safety::default(),
             meters: Meters::off(),
+            safety: Safety::default(),
         }
     }
 }
@@ -108,6 +108,11 @@ pub async fn open(url: &str, options: Options) -> Result<Arc<dyn Store>, StoreEr
             "the database at {} has not been migrated to this release: run `scrip migrate`",
             target.place(&server.database)
         )));
+    }
+    #[cfg(feature = "mutants")]
+    if crate::mutants::on(crate::mutants::Mutant::NoUniqueTask) {
+        let drop = "ALTER TABLE ts_fal_tasks DROP CONSTRAINT IF EXISTS ts_fal_tasks_task_id";
+        sqlx::query(drop).execute(&mut connection).await.ok();
     }
     // The checks are done: how the connection ends is of no account.
     connection.close().await.ok();

@@ -20,7 +20,7 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use sqlx::postgres::{PgArguments, PgBindIterExt, PgRow};
 use sqlx::query::Query;
-use sqlx::{Connection, PgConnection, Postgres};
+use sqlx::{Connection, PgConnection, Postgres, Transaction};
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -31,6 +31,7 @@ use super::error::{Trouble, within};
 use super::{keys_read, keys_write, write};
 use crate::ledger::Micros;
 use crate::meter::Statements;
+use crate::mutants::{self, Mutant};
 use crate::store::{Footprint, Plan, Snapshot};
 
 /// How long a failed connection may take to say goodbye. The server notices a closed socket as well.
@@ -76,6 +77,10 @@ impl PostgresWriter {
             Ok(()) => {
                 self.connection = Some(connection);
                 Transacted::Committed
+            }
+            Err(outcome) if mutants::on(Mutant::CancelledTransaction) => {
+                self.connection = Some(connection);
+                outcome
             }
             Err(outcome) => {
                 discard(connection).await;
@@ -139,8 +144,7 @@ async fn transact(
     footprint: &Footprint,
     decide: Decide<'_>,
 ) -> Result<(), Transacted> {
-    let begin = connection.begin_with("BEGIN ISOLATION LEVEL READ COMMITTED");
-    let begun = within(limit, begin).await;
+    let begun = within(limit, begin(connection)).await;
     let mut transaction = begun.map_err(|trouble| match run {
         Run::First => Transacted::NotCommitted(trouble.failure("beginning a batch")),
         Run::Resolving => Transacted::Unknown(trouble.store_error("beginning a batch")),
@@ -156,11 +160,24 @@ async fn transact(
     }
     let id = (run == Run::First).then_some(batch_id);
     let written = write(&mut transaction, limit, id, &plan).await;
+    let written = if mutants::on(Mutant::SwallowedError) { Ok(()) } else { written };
+    #[cfg(feature = "mutants")]
+    if mutants::on(Mutant::CancelledTransaction) && batch_id.as_u128().is_multiple_of(32) {
+        std::mem::forget(transaction);
+        return Err(Transacted::NotCommitted(Trouble::Silent(limit).failure("a batch that is given up")));
+    }
     written.map_err(|trouble| Transacted::NotCommitted(trouble.failure("writing a batch")))?;
     let began = Instant::now();
     let committed = within(limit, transaction.commit()).await;
     measured.committed(began.elapsed());
     committed.map_err(Trouble::at_commit)
+}
+
+async fn begin(connection: &mut PgConnection) -> Result<Transaction<'_, Postgres>, sqlx::Error> {
+    if mutants::on(Mutant::CancelledTransaction) && connection.is_in_transaction() {
+        return connection.begin().await;
+    }
+    connection.begin_with("BEGIN ISOLATION LEVEL READ COMMITTED").await
 }
 
 /// Finds out what became of an earlier run: the insert waits for its transaction to end one way or the other.
@@ -199,7 +216,7 @@ async fn read(
     let mut snapshot = crate::ledger::Snapshot::default();
     let mut now = None;
     if !footprint.ledger.users.is_empty() {
-        let statement = sqlx::query(include_str!("sql/writer_lock_users.sql"))
+        let statement = sqlx::query(locking(include_str!("sql/writer_lock_users.sql"), Mutant::NoRowLock))
             .bind(footprint.ledger.users.iter().copied().bind_iter());
         let rows = fetch(connection, limit, "locking the users of a batch", statement).await?;
         let users: Result<_, _> = rows.iter().map(decode::user).collect();
@@ -231,6 +248,11 @@ async fn read(
     snapshot.now = now.ok_or_else(missing)?;
     keys.now = snapshot.now;
     Ok(Snapshot { ledger: snapshot, keys })
+}
+
+/// A statement that locks what it reads; without its lock where that bug is planted.
+pub(super) fn locking(sql: &'static str, unlocked: Mutant) -> &'static str {
+    if mutants::on(unlocked) { sql.trim_end().trim_end_matches("FOR NO KEY UPDATE") } else { sql }
 }
 
 /// Asks for rows under the client's limit.

@@ -30,6 +30,7 @@ use crate::clock::Clock;
 use crate::ledger;
 use crate::ledger::Micros;
 use crate::meter::Statements;
+use crate::mutants::{self, Mutant};
 use crate::store::{Decide, Failure, Footprint, Run, Snapshot, StoreError, Transacted, Writer};
 
 const IN_DOUBT: &str = "an earlier failure left the file in doubt; restart scrip, which checks it";
@@ -152,8 +153,13 @@ impl Session {
                 .await
                 .map_err(|error| store_error("adding the batch id", error))?;
         }
-        plan::write(connection, &plan.ledger).await?;
-        keys::write(connection, &plan.keys).await?;
+        let written = match plan::write(connection, &plan.ledger).await {
+            Ok(()) => keys::write(connection, &plan.keys).await,
+            failed => failed,
+        };
+        if !mutants::on(Mutant::SwallowedError) {
+            written?;
+        }
         let began = Instant::now();
         let committed = raw(connection, "COMMIT").await;
         measured.committed(began.elapsed());

@@ -2,10 +2,10 @@
 
 use super::commands::{
     USER, authorize, capture, charge, complete, credit, debit, expire, fail, of_user, refund, refund_all,
-    start, submission, void,
+    select, selection, start, submission, text, void,
 };
 use super::{AsCommand, Bench, Rejection, money};
-use crate::ledger::command::{Charge, Command};
+use crate::ledger::command::{Authorize, Charge, Command, CompleteTask, FailTask, StartTask};
 use crate::ledger::{Funding, Purse, TaskStatus};
 
 /// Every command that needs a task to be there.
@@ -192,4 +192,29 @@ fn a_free_task_may_name_any_purse() {
         bench.ok(Charge { funding, ..charge(task_id, 0) });
     }
     assert_eq!(bench.balance(), money(0, 100));
+}
+
+#[test]
+fn a_command_names_the_lease_it_was_given_and_the_key_it_asks_for() {
+    for command in on_a_task("job") {
+        assert_eq!(command.lease_id(), None, "an empty id is none: {command:?}");
+    }
+    let leased = [
+        Command::StartTask(StartTask { lease_id: text("lease-1"), ..start("job", "online-1") }),
+        Command::CompleteTask(CompleteTask { lease_id: text("lease-1"), ..complete("job") }),
+        Command::FailTask(FailTask { lease_id: text("lease-1"), ..fail("job") }),
+    ];
+    for command in leased {
+        assert_eq!(command.lease_id(), Some(&text("lease-1")), "{command:?}");
+    }
+
+    let asking = Charge { select_key: Some(Box::new(selection("runner-1", ""))), ..charge("job", 5) };
+    let holding = Authorize { charge: asking.clone(), ttl_micros: None };
+    for mut command in [asking.command(), holding.command(), select("job", "runner-1", "").command()] {
+        command.selection_mut().expect("it asks for a key").lease_id = text("lease-1");
+        assert_eq!(command.selection().map(|asked| &*asked.lease_id), Some("lease-1"), "{command:?}");
+    }
+    for mut command in on_a_task("job").into_iter().chain([charge("job", 5).command()]) {
+        assert!(command.selection().is_none() && command.selection_mut().is_none(), "{command:?}");
+    }
 }

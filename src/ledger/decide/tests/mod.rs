@@ -13,6 +13,7 @@ mod purses;
 mod rows;
 mod settling;
 mod states;
+mod submissions;
 
 #[allow(unreachable_pub, dead_code, reason = "shared with the integration tests")]
 #[path = "../../../../tests/support/commands.rs"]

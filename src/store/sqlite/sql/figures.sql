@@ -2,19 +2,19 @@
 -- so that they are used.
 SELECT holds.open, holds.points, overdue.holds, leases.open, leases.overdue, pages.count * size.bytes
 FROM (
-    SELECT COUNT(*) AS open, COALESCE(SUM(t.held_points + t.held_cash), 0) AS points
+    SELECT count(*) AS open, COALESCE(SUM(t.held_points + t.held_cash), 0) AS points
     FROM ts_fal_tasks AS t
     WHERE t.hold_state = 'open'
 ) AS holds
 CROSS JOIN (
-    SELECT COUNT(*) AS holds
+    SELECT count(*) AS holds
     FROM ts_fal_tasks AS t
     WHERE t.hold_state = 'open' AND t.hold_expires_at <= ?1
       AND NOT EXISTS (SELECT 1 FROM scrip_leases AS l
                       WHERE l.task_id = t.task_id AND l.released_at IS NULL AND l.expires_at > ?1)
 ) AS overdue
 CROSS JOIN (
-    SELECT COUNT(*) AS open, COALESCE(SUM(l.expires_at <= ?1), 0) AS overdue
+    SELECT count(*) AS open, COALESCE(SUM(l.expires_at <= ?1), 0) AS overdue
     FROM scrip_leases AS l
     WHERE l.released_at IS NULL
 ) AS leases

@@ -2,15 +2,17 @@
 
 use proptest::prelude::*;
 
+use super::commands::{AsCommand, USER, charge, credit, fail, one, refund};
 use super::generate::{START, rounds};
-use super::ledger::hash::ChainFields;
+use super::ledger::command::Command;
+use super::ledger::hash::{ChainFields, PointsFields};
 use super::ledger::verify::{Disagreement, UserCheck};
 use super::ledger::{
-    Entry, EntryRange, Field, Fingerprint, Frozen, Hash, HoldState, Method, Money, RequestRecord, Task,
-    TaskStatus, User, UserId,
+    Entry, EntryRange, Field, Fingerprint, Frozen, Hash, HoldState, Method, Money, Purse, RequestRecord,
+    Task, TaskStatus, User, UserId,
 };
-use super::step;
 use super::world::World;
+use super::{step, step_one};
 
 /// One user's rows, free to be changed: the tables would not let them be.
 #[derive(Clone, Debug, PartialEq)]
@@ -185,4 +187,102 @@ proptest! {
             prop_assert_eq!(found.is_empty(), changed == stored, "way {}: {:#?}", what, found);
         }
     }
+}
+
+/// What is left of one batch a command, each under a request id of its own.
+fn rows_after(commands: impl IntoIterator<Item = Command>) -> Rows {
+    let (mut world, mut now) = (World::default(), START);
+    for (number, command) in commands.into_iter().enumerate() {
+        now = now.plus(1);
+        let work = one(&format!("request-{number}"), command);
+        let (outcome, _) = step_one(&mut world, now, &work).expect("it keeps the rules");
+        outcome.expect("done");
+    }
+    rows_of(&world, USER)
+}
+
+fn is_found_whole(commands: impl IntoIterator<Item = Command>) {
+    assert_eq!(check(&rows_after(commands)), []);
+}
+
+#[test]
+fn verify_tells_the_newest_refund_from_those_before_it() {
+    let fund = || [credit(Purse::Points, 5).command(), credit(Purse::Cash, 5).command()];
+    let charged = || fund().into_iter().chain([charge("job", 10).command()]);
+    // One refund to both purses; two in a row, to one purse each and to both; two with something between them.
+    is_found_whole(charged().chain([refund("job", 7).command()]));
+    is_found_whole(charged().chain([refund("job", 2).command(), refund("job", 1).command()]));
+    is_found_whole(charged().chain([refund("job", 2).command(), refund("job", 8).command()]));
+    let between = [refund("job", 2).command(), credit(Purse::Cash, 1).command(), refund("job", 2).command()];
+    is_found_whole(charged().chain(between));
+}
+
+#[test]
+fn verify_finds_a_task_or_a_request_that_names_entries_of_others() {
+    let rows =
+        rows_after([credit(Purse::Points, 20).command(), charge("job", 10).command(), fail("job").command()]);
+    assert_eq!(check(&rows), []);
+    // The credit's entry, the charge's, the refund's and another, none at all, and one that is not there.
+    for (first_seq, count) in [(1, 1), (2, 1), (2, 2), (3, 2), (3, 0), (4, 1)] {
+        let range = EntryRange { first_seq, count };
+        let mut changed = rows.clone();
+        changed.tasks[0].settle_entries = Some(range);
+        assert!(!check(&changed).is_empty(), "the task says that failing it wrote {range:?}");
+        let mut changed = rows.clone();
+        let failing = changed.requests.iter_mut().find(|record| record.method == Method::FailTask);
+        let Frozen::Done { entries, .. } = &mut failing.expect("its record").frozen else { panic!("done") };
+        *entries = Some(range);
+        assert!(!check(&changed).is_empty(), "the request says that it wrote {range:?}");
+    }
+}
+
+/// What is found wrong with a credit's row that was changed, chain and all: no hash can tell.
+fn found_of(purse: Purse, change: impl FnOnce(&mut ChainFields<'_>)) -> Vec<&'static str> {
+    let rows = rows_after([credit(purse, 20).command()]);
+    let mut fields = ChainFields::of(&rows.entries[0]);
+    change(&mut fields);
+    let hash = fields.chain(&Hash::ZERO);
+    let mut check = UserCheck::new(USER);
+    check.entry(&fields, &hash);
+    rows.requests.iter().for_each(|request| check.request(request));
+    let found = check.finish(Some(&User { chain_hash: hash, ..rows.user }));
+    found.into_iter().map(|disagreement| disagreement.what).collect()
+}
+
+/// A change of the row's points twin.
+fn found_of_twin(change: impl FnOnce(&mut PointsFields<'_>)) -> Vec<&'static str> {
+    found_of(Purse::Points, |fields| change(fields.points.as_mut().expect("a points movement")))
+}
+
+#[test]
+fn verify_compares_each_column_of_a_row_with_its_twin_and_its_words() {
+    let nothing: [&str; 0] = [];
+    assert_eq!(found_of(Purse::Points, |_| {}), nothing);
+    assert_eq!(found_of(Purse::Cash, |_| {}), nothing);
+    assert_eq!(found_of(Purse::Points, |fields| fields.transaction_type += 1), ["transaction_type"]);
+    assert!(
+        found_of(Purse::Points, |fields| fields.operation = "given").contains(&"operation and source_type")
+    );
+    assert_eq!(found_of(Purse::Points, |fields| fields.points = None), ["row"]);
+    assert_eq!(found_of_twin(|twin| twin.points += 1), ["points"]);
+    assert_eq!(found_of_twin(|twin| twin.balance_before += 1), ["balance_before"]);
+    assert_eq!(found_of_twin(|twin| twin.balance_after += 1), ["balance_after"]);
+    assert_eq!(found_of_twin(|twin| twin.order_id = "another"), ["order_id"]);
+    assert_eq!(found_of_twin(|twin| twin.title = "another"), ["title"]);
+    assert_eq!(found_of_twin(|twin| twin.source_type = "gift"), ["source_type"]);
+    assert_eq!(found_of_twin(|twin| twin.created_at = twin.created_at.plus(1)), ["created_at"]);
+    assert_eq!(found_of_twin(|twin| twin.request_id = None), ["request_id"]);
+    assert_eq!(found_of_twin(|twin| twin.actor = "another"), ["actor"]);
+    let twin = PointsFields {
+        points: 20,
+        order_id: "order-1",
+        title: "",
+        source_type: "recharge",
+        balance_before: 0,
+        balance_after: 20,
+        created_at: START,
+        request_id: None,
+        actor: "tests",
+    };
+    assert!(found_of(Purse::Cash, |fields| fields.points = Some(twin)).contains(&"row"));
 }
