@@ -191,10 +191,6 @@ mod tests {
             costs_applied: 0,
             summary: Text::default(),
             error: Text::default(),
-            attempt: 0,
-            pass: 0,
-            tries: 0,
-            retry_time: None,
         }
     }
 
