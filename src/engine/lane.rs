@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tracing::{Instrument, Span};
+use tracing::Instrument;
 use uuid::Uuid;
 
 use super::answer::{Answering, Answers, Settled};
@@ -18,12 +18,13 @@ use super::judge::{Bench, Decided, Judgement, judge};
 use super::proposals::{Proposals, seed_of};
 use super::pursuit::{Next, Pursuit};
 use super::queue::{Job, Receiver};
+use super::told;
 use super::waiting::{Queue, WaitingRoom};
 use super::work::{Asked, footprint, model_of};
 use super::{EngineError, Options};
 use crate::clock::Ids;
-use crate::ledger::{Entry, Micros, Operation, Purse, Rejection, Text, Why};
-use crate::meter::{self, BatchEnded, Moved, Unknown};
+use crate::ledger::{Micros, Rejection, Text, Why};
+use crate::meter::{self, BatchEnded};
 use crate::mutants::{self, Mutant};
 use crate::store::{Footprint, Plan, Reader, Run, Snapshot, StoreError, Transacted, Writer};
 
@@ -90,7 +91,7 @@ impl Lane {
             let batch;
             (batch, left_over) = gather(first, &mut queue, self.options.batch_items);
             queue.at_work_since(batch[0].queued);
-            let span = span_of(&batch);
+            let span = told::span(&batch);
             self.serve(batch).instrument(span).await;
             self.prune_if_due().await;
         }
@@ -123,7 +124,7 @@ impl Lane {
     fn settle(&self, jobs: Vec<Job>, judgement: Judgement, is_last: bool) -> Vec<Job> {
         debug_assert_eq!(jobs.len(), judgement.decided.len(), "each work has its outcomes");
         if self.options.meters.is_on() {
-            self.meter().moved(&moved(&judgement.decided));
+            self.meter().moved(&told::moved(&judgement.decided));
         }
         let is_another_try = {
             let mut cached = self.proposals.cached();
@@ -309,7 +310,7 @@ impl Lane {
             };
             let was = pursuit.run();
             let next = pursuit.after(ended, judgement, &self.options);
-            self.tell(was, pursuit.run(), &next);
+            told::run(self.meter(), (was, pursuit.run()), &next);
             match next {
                 Next::Done(judgement) => return Ended::Done(judgement),
                 Next::Failed(error) => return Ended::Failed(error),
@@ -319,23 +320,6 @@ impl Lane {
             if pursuit.run() == Run::First || mutants::on(Mutant::FreshBatchId) {
                 batch_id = self.ids.batch_id();
             }
-        }
-    }
-
-    /// Counts retries, and what becomes of commits that were not answered.
-    fn tell(&self, was: Run, is: Run, next: &Next) {
-        match (was, is) {
-            (Run::First, Run::Resolving) => self.meter().unknown(Unknown::Pursued),
-            (Run::Resolving, Run::First) => self.meter().unknown(match next {
-                Next::Failed(EngineError::OutcomeUnknown) => Unknown::GivenUp,
-                _ => Unknown::Resolved,
-            }),
-            _ => {}
-        }
-        match next {
-            Next::Again(_) if is == Run::Resolving => self.meter().retried("unknown"),
-            Next::Again(_) => self.meter().retried("conflict"),
-            _ => {}
         }
     }
 
@@ -429,44 +413,6 @@ fn gather(first: Job, queue: &mut Receiver, max_items: usize) -> (Vec<Job>, Opti
         batch.push(job);
     }
     (batch, None)
-}
-
-/// The span of a batch, linked to those of its calls; none where no call has one.
-fn span_of(jobs: &[Job]) -> Span {
-    if jobs.iter().all(|job| job.span.is_disabled()) {
-        return Span::none();
-    }
-    let span = tracing::info_span!(
-        target: meter::SPANS, parent: None, "batch", otel.name = "batch", scrip.batch.jobs = jobs.len()
-    );
-    jobs.iter().for_each(|job| {
-        span.follows_from(&job.span);
-    });
-    span
-}
-
-/// What a batch moved, for the instruments alone: amounts are summed without their signs.
-fn moved(decided: &[Decided]) -> Moved {
-    let mut moved = Moved::default();
-    let outcomes = decided.iter().filter_map(|decided| match decided {
-        Decided::Ledger(outcomes) => Some(outcomes),
-        Decided::Keys(_) => None,
-    });
-    for entry in outcomes.flatten().flatten().flat_map(|done| &done.entries) {
-        let Entry { operation, purse, amount, .. } = &**entry;
-        let index = match operation {
-            Operation::Charge => 0,
-            Operation::Capture => 1,
-            Operation::Refund => 2,
-            Operation::Credit => 3,
-            Operation::Debit => 4,
-        };
-        let (entries, points, cash) = &mut moved.by_operation[index];
-        *entries += 1;
-        let sum = if *purse == Purse::Points { points } else { cash };
-        *sum = sum.saturating_add(amount.unsigned_abs());
-    }
-    moved
 }
 
 fn drop_expired(jobs: Vec<Job>) -> Vec<Job> {

@@ -24,6 +24,7 @@ mod pursuit;
 mod queue;
 mod reads;
 mod secrets;
+mod told;
 mod verify;
 mod waiting;
 mod work;

@@ -6,15 +6,17 @@
 //! | `log` | lines on stderr, their level changeable while it runs; panics among them |
 //! | `context` | W3C trace context of callers, and towards fal |
 //! | `sql` | a span for each statement, under the span that is at work |
-//! | `otlp` | exporters, each with a bounded queue and a thread of its own |
+//! | `otlp`, `sampling`, `counted` | exporters, each with a bounded queue and a thread of its own; which traces they get; what became of it |
 //! | `scrape` | the instruments of [`crate::meter`] as Prometheus reads them |
 //!
 //! Off, it costs nothing: a span that nobody exports is one load and a branch. On, a collector that is down or silent
 //! fills a queue, what comes then is dropped and counted, and a stop waits for it [`LAST_EXPORT`] at most.
 
 mod context;
+mod counted;
 mod log;
 mod otlp;
+mod sampling;
 mod scrape;
 mod sql;
 

@@ -4,37 +4,32 @@
 //! What the exporters log themselves is never exported: only lines and spans of scrip are.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use opentelemetry::KeyValue;
-use opentelemetry::trace::{Link, SpanKind, TraceId, TracerProvider as _};
+use opentelemetry::trace::TracerProvider as _;
 use opentelemetry_appender_tracing::layer::OpenTelemetryTracingBridge;
 use opentelemetry_otlp::{WithExportConfig, WithHttpConfig};
 use opentelemetry_sdk::Resource;
-use opentelemetry_sdk::error::OTelSdkResult;
-use opentelemetry_sdk::logs::{LogBatch, LogExporter, SdkLoggerProvider};
-use opentelemetry_sdk::metrics::data::ResourceMetrics;
+use opentelemetry_sdk::logs::SdkLoggerProvider;
+use opentelemetry_sdk::metrics::PeriodicReader;
 use opentelemetry_sdk::metrics::exporter::PushMetricExporter;
-use opentelemetry_sdk::metrics::{PeriodicReader, Temporality};
-use opentelemetry_sdk::trace::{
-    Sampler, SamplingDecision, SamplingResult, SdkTracerProvider, ShouldSample, SpanData, SpanExporter,
-};
-use tokio::time::Instant;
+use opentelemetry_sdk::trace::SdkTracerProvider;
 use tracing::Metadata;
 use tracing_subscriber::Registry;
 use tracing_subscriber::filter::{FilterExt, filter_fn};
 use tracing_subscriber::layer::Layer as _;
 
+use super::counted::{Counted, Counting};
 use super::log::LogControl;
+use super::sampling::{AsRequests, sampler};
 use super::sql::{self, SqlSpans};
 use super::{LAST_EXPORT, Layer, SPANS};
 use crate::clock::System;
 use crate::config::{OtlpProtocol, Signals, TelemetryArgs};
 use crate::meter::Meters;
 
-/// How often a collector that is away is complained of.
-const COMPLAIN_EVERY: Duration = Duration::from_secs(60);
 /// How long an export may take, if OTEL_EXPORTER_OTLP_TIMEOUT does not say.
 const EXPORT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Links of one span: as many as a batch has commands by default, and then some.
@@ -53,14 +48,14 @@ pub(super) struct Otlp {
 
 /// A signal, in the words of OpenTelemetry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Signal {
+pub(super) enum Signal {
     Traces,
     Metrics,
     Logs,
 }
 
 impl Signal {
-    const fn name(self) -> &'static str {
+    pub(super) const fn name(self) -> &'static str {
         match self {
             Signal::Traces => "traces",
             Signal::Metrics => "metrics",
@@ -80,7 +75,7 @@ impl Signal {
     }
 }
 
-fn variable(name: &str) -> Option<String> {
+pub(super) fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
@@ -129,8 +124,7 @@ impl Otlp {
 
     /// Has exports counted.
     pub(super) fn count_with(&self, meters: &Meters) {
-        // Once only: there is one service in a process.
-        let _ = self.counting.meters.set(meters.clone());
+        self.counting.with(meters);
     }
 
     /// Spans, and statements below them.
@@ -155,7 +149,7 @@ impl Otlp {
             }
         };
         let exporter =
-            Watched { inner: built(exporter)?, signal: Signal::Traces, counting: self.counting.clone() };
+            Counted { inner: built(exporter)?, signal: Signal::Traces, counting: self.counting.clone() };
         let provider = SdkTracerProvider::builder()
             .with_resource(resource())
             .with_sampler(AsRequests(sampler(ratio)?))
@@ -195,7 +189,7 @@ impl Otlp {
             }
         };
         let exporter =
-            Watched { inner: built(exporter)?, signal: Signal::Logs, counting: self.counting.clone() };
+            Counted { inner: built(exporter)?, signal: Signal::Logs, counting: self.counting.clone() };
         let provider =
             SdkLoggerProvider::builder().with_resource(resource()).with_batch_exporter(exporter).build();
         let filter = log.follower::<Registry>()?.and(filter_fn(is_exported_line));
@@ -224,7 +218,7 @@ impl Otlp {
             }
         };
         let exporter =
-            Watched { inner: built(exporter)?, signal: Signal::Metrics, counting: self.counting.clone() };
+            Counted { inner: built(exporter)?, signal: Signal::Metrics, counting: self.counting.clone() };
         Ok(Some(PeriodicReader::builder(exporter).build()))
     }
 
@@ -356,150 +350,4 @@ fn is_exported_line(metadata: &Metadata<'_>) -> bool {
 
 fn is_ours(target: &str) -> bool {
     target == "scrip" || target.starts_with("scrip::")
-}
-
-/// Which traces that begin here are kept: by the option, else as OpenTelemetry's variables say.
-fn sampler(ratio: Option<f64>) -> Result<Sampler, String> {
-    let parent_based = |root: Sampler| Sampler::ParentBased(Box::new(root));
-    if let Some(ratio) = ratio {
-        return Ok(parent_based(Sampler::TraceIdRatioBased(ratio)));
-    }
-    let argument = || match variable("OTEL_TRACES_SAMPLER_ARG") {
-        None => Ok(1.0),
-        Some(share) => {
-            share.parse().map_err(|_| "OTEL_TRACES_SAMPLER_ARG: expected a number from 0 to 1".to_owned())
-        }
-    };
-    Ok(match variable("OTEL_TRACES_SAMPLER").as_deref() {
-        None | Some("parentbased_always_on") => parent_based(Sampler::AlwaysOn),
-        Some("parentbased_always_off") => parent_based(Sampler::AlwaysOff),
-        Some("parentbased_traceidratio") => parent_based(Sampler::TraceIdRatioBased(argument()?)),
-        Some("always_on") => Sampler::AlwaysOn,
-        Some("always_off") => Sampler::AlwaysOff,
-        Some("traceidratio") => Sampler::TraceIdRatioBased(argument()?),
-        Some(_) => return Err("OTEL_TRACES_SAMPLER: not a sampler that scrip knows".to_owned()),
-    })
-}
-
-/// A batch is kept if one of the calls it is linked to is; everything else as the sampler says.
-#[derive(Clone, Debug)]
-struct AsRequests(Sampler);
-
-impl ShouldSample for AsRequests {
-    fn should_sample(
-        &self,
-        parent: Option<&opentelemetry::Context>,
-        trace_id: TraceId,
-        name: &str,
-        kind: &SpanKind,
-        attributes: &[KeyValue],
-        links: &[Link],
-    ) -> SamplingResult {
-        if links.is_empty() {
-            return self.0.should_sample(parent, trace_id, name, kind, attributes, links);
-        }
-        let is_kept = links.iter().any(|link| link.span_context.is_sampled());
-        SamplingResult {
-            decision: if is_kept { SamplingDecision::RecordAndSample } else { SamplingDecision::Drop },
-            attributes: Vec::new(),
-            trace_state: Default::default(),
-        }
-    }
-}
-
-/// What exports are counted with, once there is something.
-#[derive(Clone, Default)]
-struct Counting {
-    meters: Arc<OnceLock<Meters>>,
-    complained: Arc<Mutex<Option<Instant>>>,
-}
-
-impl Counting {
-    fn ended(&self, signal: Signal, is_sent: bool) {
-        if let Some(meters) = self.meters.get() {
-            meters.telemetry().exported(signal.name(), is_sent);
-        }
-        if is_sent {
-            return;
-        }
-        let mut complained = self.complained.lock().unwrap_or_else(PoisonError::into_inner);
-        if complained.is_none_or(|last| last.elapsed() >= COMPLAIN_EVERY) {
-            *complained = Some(Instant::now());
-            // Without the exporter's words: they hold the URL.
-            tracing::warn!(
-                signal = signal.name(),
-                "telemetry could not be exported and is lost; --log info,opentelemetry-otlp=debug shows why"
-            );
-        }
-    }
-}
-
-impl fmt::Debug for Counting {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Counting").finish_non_exhaustive()
-    }
-}
-
-/// An exporter whose exports are counted.
-#[derive(Debug)]
-struct Watched<E> {
-    inner: E,
-    signal: Signal,
-    counting: Counting,
-}
-
-impl<E: SpanExporter> SpanExporter for Watched<E> {
-    async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
-        let ended = self.inner.export(batch).await;
-        self.counting.ended(self.signal, ended.is_ok());
-        ended
-    }
-
-    fn shutdown_with_timeout(&self, timeout: Duration) -> OTelSdkResult {
-        self.inner.shutdown_with_timeout(timeout)
-    }
-
-    fn force_flush(&self) -> OTelSdkResult {
-        self.inner.force_flush()
-    }
-
-    fn set_resource(&mut self, resource: &Resource) {
-        self.inner.set_resource(resource);
-    }
-}
-
-impl<E: LogExporter> LogExporter for Watched<E> {
-    async fn export(&self, batch: LogBatch<'_>) -> OTelSdkResult {
-        let ended = self.inner.export(batch).await;
-        self.counting.ended(self.signal, ended.is_ok());
-        ended
-    }
-
-    fn shutdown_with_timeout(&self, timeout: Duration) -> OTelSdkResult {
-        self.inner.shutdown_with_timeout(timeout)
-    }
-
-    fn set_resource(&mut self, resource: &Resource) {
-        self.inner.set_resource(resource);
-    }
-}
-
-impl<E: PushMetricExporter> PushMetricExporter for Watched<E> {
-    async fn export(&self, metrics: &ResourceMetrics) -> OTelSdkResult {
-        let ended = self.inner.export(metrics).await;
-        self.counting.ended(self.signal, ended.is_ok());
-        ended
-    }
-
-    fn force_flush(&self) -> OTelSdkResult {
-        self.inner.force_flush()
-    }
-
-    fn shutdown_with_timeout(&self, timeout: Duration) -> OTelSdkResult {
-        self.inner.shutdown_with_timeout(timeout)
-    }
-
-    fn temporality(&self) -> Temporality {
-        self.inner.temporality()
-    }
 }

@@ -1,6 +1,7 @@
 //! Metrics after real traffic: names, types and values.
 
 use crate::support::client::authorize;
+use crate::support::cut_proxy::{Cut, CutProxy};
 use crate::support::{eventually, postgres};
 use crate::world::{SECRET, TASK, USER, World};
 
@@ -99,4 +100,21 @@ async fn a_database_that_is_away_is_told_and_a_scrape_needs_none() {
     eventually("readiness follows", || async { crate::scrape::get(world.admin, "/readyz").await.0 == 503 })
         .await;
     assert_eq!(crate::scrape::get(world.admin, "/healthz").await.0, 200);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_commit_whose_answer_was_lost_is_counted_and_so_is_what_became_of_it() {
+    let Some(cluster) = postgres::shared() else { return };
+    let proxy = CutProxy::start(cluster.addr()).await;
+    let url = postgres::through(&cluster.fresh_database().await, proxy.addr());
+    let mut world = World::on(url, None, |launch| launch).await;
+    world.scrip.with_points(USER, 100).await;
+    proxy.arm(Cut::AfterCommit, 1);
+    world.scrip.charge(USER, "job", 1).await;
+    assert_eq!(proxy.cuts(), 1);
+    let told = world.scrape().await;
+    let unknown = |outcome| told.sum("scrip_batch_unknown_total", &[("outcome", outcome)]);
+    assert_eq!((unknown("pursued"), unknown("resolved"), unknown("given_up")), (1.0, 1.0, 0.0));
+    assert!(told.sum("scrip_batch_retries_total", &[("reason", "unknown")]) >= 1.0);
+    assert_eq!(told.sum("scrip_ledger_points_total", &[("operation", "charge")]), 1.0, "counted once");
 }
