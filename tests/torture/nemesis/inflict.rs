@@ -111,9 +111,11 @@ pub(crate) async fn inflict(
 
 async fn pause(world: &World, pids: &[u32], hold: Duration) -> Result<(), String> {
     world.guard.note_stopped(pids).map_err(|why| why.to_string())?;
+    world.paused.store(true, Ordering::SeqCst);
     signal(pids, "STOP");
     sleep(hold).await;
     signal(pids, "CONT");
+    world.paused.store(false, Ordering::SeqCst);
     Ok(())
 }
 
@@ -255,6 +257,10 @@ async fn step_clock(world: &World, hold: Duration, chance: &mut Chance) -> Resul
 async fn restart_in_doubt(world: &World) -> &'static str {
     if !matches!(world.database, Database::Sqlite(_)) {
         return "";
+    }
+    // One that is stopped does not answer either, and is not to blame.
+    while world.paused.load(Ordering::SeqCst) {
+        sleep(Duration::from_millis(100)).await;
     }
     let mut restarted = "";
     for replica in world.replicas.iter() {
