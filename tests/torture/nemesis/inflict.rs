@@ -56,12 +56,7 @@ pub(crate) async fn inflict(
             }
             Ok(String::new())
         }
-        Fault::DatabaseCrash => {
-            let cluster = world.database.cluster().ok_or("no PostgreSQL")?;
-            cluster.try_pg_ctl(&["stop", "-m", "immediate"]).await?;
-            sleep(hold / 4).await;
-            world.database.ensure_running().await.map(|()| String::new())
-        }
+        Fault::DatabaseCrash => crash_database(world, hold).await,
         Fault::DatabasePause => {
             let pids = world.database.processes();
             pause(world, &pids, hold).await?;
@@ -73,16 +68,7 @@ pub(crate) async fn inflict(
         Fault::SlowLink => slow_links(world, hold, chance).await,
         Fault::DiskFull => fill_disk(world, hold, chance).await,
         Fault::ReadOnly => make_read_only(world, hold).await,
-        Fault::LockHeld => {
-            let Database::Sqlite(path) = &world.database else { return Err("no SQLite".to_owned()) };
-            let failed = |why: sqlx::Error| why.to_string();
-            let mut connection = database::sqlite(path, false).await.map_err(failed)?;
-            sqlx::query("BEGIN IMMEDIATE").execute(&mut connection).await.map_err(failed)?;
-            sleep(hold).await;
-            sqlx::query("ROLLBACK").execute(&mut connection).await.map_err(failed)?;
-            connection.close().await.map_err(failed)?;
-            Ok(String::new())
-        }
+        Fault::LockHeld => hold_lock(world, hold).await,
         Fault::ClockStep => step_clock(world, hold, chance).await,
         Fault::CancelStorm => {
             storms.cancel.store(true, Ordering::Relaxed);
@@ -107,6 +93,25 @@ pub(crate) async fn inflict(
             Ok(format!("{runs} runs of scrip migrate"))
         }
     }
+}
+
+async fn crash_database(world: &World, hold: Duration) -> Result<String, String> {
+    let cluster = world.database.cluster().ok_or("no PostgreSQL")?;
+    cluster.try_pg_ctl(&["stop", "-m", "immediate"]).await?;
+    sleep(hold / 4).await;
+    world.database.ensure_running().await.map(|()| String::new())
+}
+
+/// As another process on the file does.
+async fn hold_lock(world: &World, hold: Duration) -> Result<String, String> {
+    let Database::Sqlite(path) = &world.database else { return Err("no SQLite".to_owned()) };
+    let failed = |why: sqlx::Error| why.to_string();
+    let mut connection = database::sqlite(path, false).await.map_err(failed)?;
+    sqlx::query("BEGIN IMMEDIATE").execute(&mut connection).await.map_err(failed)?;
+    sleep(hold).await;
+    sqlx::query("ROLLBACK").execute(&mut connection).await.map_err(failed)?;
+    connection.close().await.map_err(failed)?;
+    Ok(String::new())
 }
 
 async fn pause(world: &World, pids: &[u32], hold: Duration) -> Result<(), String> {
