@@ -12,7 +12,7 @@ use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Status};
 
 use crate::answer::{self, Outcome, Told};
-use crate::call::{Call, message};
+use crate::call::{Call, Kind, message};
 use crate::history::Recorder;
 
 const CONNECT_WITHIN: Duration = Duration::from_secs(2);
@@ -20,12 +20,21 @@ const CONNECT_WITHIN: Duration = Duration::from_secs(2);
 const GRACE: Duration = Duration::from_secs(2);
 const MOST_BYTES: usize = 64 << 20;
 
+/// Asks with a deadline; an error leaves the caller with it.
+macro_rules! ask {
+    ($line:ident.$client:ident.$method:ident, $within:expr, $message:expr) => {{
+        let mut request = Request::new($message);
+        request.set_timeout($within);
+        $line.$client.$method(request).await?.into_inner()
+    }};
+}
+
 /// The clients of one replica over one connection, which is made anew whenever it is lost.
 #[derive(Clone)]
 pub(crate) struct Line {
     billing: BillingServiceClient<Channel>,
     tasks: TaskServiceClient<Channel>,
-    pub(crate) keys: KeyServiceClient<Channel>,
+    keys: KeyServiceClient<Channel>,
 }
 
 impl Line {
@@ -39,94 +48,116 @@ impl Line {
     }
 
     /// Sends it; `within` is the deadline that the server is told.
-    async fn send(mut self, call: &Call, within: Duration) -> Result<Outcome, Status> {
-        macro_rules! ask {
-            ($client:ident, $method:ident, $message:expr) => {{
-                let mut request = Request::new($message);
-                request.set_timeout(within);
-                self.$client.$method(request).await?.into_inner()
-            }};
+    async fn send(self, call: &Call, within: Duration) -> Result<Outcome, Status> {
+        match call.kind() {
+            Kind::Read => self.read(call, within).await,
+            Kind::Start | Kind::Complete | Kind::Fail | Kind::Select | Kind::Renew | Kind::Release => {
+                self.run(call, within).await
+            }
+            _ => self.bill(call, within).await,
         }
+    }
+
+    /// What moves money.
+    async fn bill(mut self, call: &Call, within: Duration) -> Result<Outcome, Status> {
         let told = match call {
             Call::Charge(charge) => {
-                return Ok(charged(ask!(billing, charge, message::charge(charge))));
+                let asked = message::charge(charge);
+                return Ok(charged(ask!(self.billing.charge, within, asked)));
             }
             Call::Batch { items, atomic } => {
-                let answer = ask!(billing, batch_charge, message::batch(items, *atomic));
-                return Ok(each(answer));
+                return Ok(each(ask!(self.billing.batch_charge, within, message::batch(items, *atomic))));
             }
             Call::Authorize { charge, ttl_millis } => {
-                let answer = ask!(billing, authorize, message::authorize(charge, *ttl_millis));
-                Told {
-                    task: answer.task.map(answer::task),
-                    balance: answer.balance.map(answer::balance),
-                    lease: answer.lease.map(answer::lease),
-                    replayed: answer.replayed,
-                    ..Told::default()
-                }
+                let asked = message::authorize(charge, *ttl_millis);
+                let answer = ask!(self.billing.authorize, within, asked);
+                let lease = answer.lease.map(answer::lease);
+                Told { lease, ..moved(answer.task, Vec::new(), answer.balance, answer.replayed) }
             }
             Call::Capture { request, user, task, amount } => {
-                let answer = ask!(billing, capture, message::capture(request, *user, task, *amount));
+                let asked = message::capture(request, *user, task, *amount);
+                let answer = ask!(self.billing.capture, within, asked);
                 moved(answer.task, answer.entries, answer.balance, answer.replayed)
             }
             Call::Void { request, user, task, reason } => {
-                let answer = ask!(billing, void, message::void(request, *user, task, reason));
+                let asked = message::void(request, *user, task, reason);
+                let answer = ask!(self.billing.void, within, asked);
                 moved(answer.task, Vec::new(), answer.balance, answer.replayed)
             }
             Call::Refund { request, user, task, amount } => {
-                let answer = ask!(billing, refund, message::refund(request, *user, task, *amount));
+                let asked = message::refund(request, *user, task, *amount);
+                let answer = ask!(self.billing.refund, within, asked);
                 moved(answer.task, answer.entries, answer.balance, answer.replayed)
             }
             Call::Credit { .. } => {
                 let asked = message::credit(call).expect("a credit");
-                let answer = ask!(billing, credit, asked);
+                let answer = ask!(self.billing.credit, within, asked);
                 moved(None, answer.entries, answer.balance, answer.replayed)
             }
             Call::Debit { request, user, amount, order } => {
-                let answer = ask!(billing, debit, message::debit(request, *user, *amount, order));
+                let asked = message::debit(request, *user, *amount, order);
+                let answer = ask!(self.billing.debit, within, asked);
                 moved(None, answer.entries, answer.balance, answer.replayed)
             }
+            _ => return Err(Status::unimplemented("no call of this kind")),
+        };
+        Ok(Outcome::Ok(Box::new(told)))
+    }
+
+    /// What the runner of a task does: its key, its reports.
+    async fn run(mut self, call: &Call, within: Duration) -> Result<Outcome, Status> {
+        let told = match call {
             Call::Start { task, online, lease, .. } => {
-                let answer = ask!(tasks, start_task, message::start(task, online, lease));
+                let asked = message::start(task, online, lease);
+                let answer = ask!(self.tasks.start_task, within, asked);
                 moved(answer.task, Vec::new(), None, false)
             }
             Call::Complete { settle, cost, capture } => {
-                let answer = ask!(tasks, complete_task, message::complete(settle, *cost, *capture));
+                let asked = message::complete(settle, *cost, *capture);
+                let answer = ask!(self.tasks.complete_task, within, asked);
                 let late = answer.late;
                 Told { late, ..moved(answer.task, answer.entries, answer.balance, answer.replayed) }
             }
             Call::Fail { settle, error, keep_charge, http_status } => {
                 let asked = message::fail(settle, error, *keep_charge, *http_status);
-                let answer = ask!(tasks, fail_task, asked);
+                let answer = ask!(self.tasks.fail_task, within, asked);
                 moved(answer.task, answer.entries, answer.balance, answer.replayed)
             }
             Call::Select { .. } => {
-                let answer = ask!(keys, select_key, message::select(call).expect("a selection"));
-                Told { lease: answer.lease.map(answer::lease), replayed: answer.replayed, ..Told::default() }
+                let asked = message::select(call).expect("a selection");
+                let answer = ask!(self.keys.select_key, within, asked);
+                leased(answer.lease, answer.replayed)
             }
             Call::Renew { lease, ttl_millis } => {
-                let answer = ask!(keys, renew_lease, message::renew(lease, *ttl_millis));
-                Told { lease: answer.lease.map(answer::lease), ..Told::default() }
+                let asked = message::renew(lease, *ttl_millis);
+                leased(ask!(self.keys.renew_lease, within, asked).lease, false)
             }
             Call::Release { lease, http_status } => {
-                let answer = ask!(keys, release_key, message::release(lease, *http_status));
-                Told { lease: answer.lease.map(answer::lease), replayed: answer.replayed, ..Told::default() }
+                let asked = message::release(lease, *http_status);
+                let answer = ask!(self.keys.release_key, within, asked);
+                leased(answer.lease, answer.replayed)
             }
+            _ => return Err(Status::unimplemented("no call of this kind")),
+        };
+        Ok(Outcome::Ok(Box::new(told)))
+    }
+
+    async fn read(mut self, call: &Call, within: Duration) -> Result<Outcome, Status> {
+        let told = match call {
             Call::Balance { user } => {
                 let asked = pb::GetBalanceRequest { user_id: *user, as_of_time: None };
-                let answer = ask!(billing, get_balance, asked);
-                Told { balance: answer.balance.map(answer::balance), ..Told::default() }
+                let answer = ask!(self.billing.get_balance, within, asked);
+                moved(None, Vec::new(), answer.balance, false)
             }
             Call::Task { user, task } => {
                 let asked = pb::GetTaskRequest { task_id: task.clone(), user_id: *user };
-                let answer = ask!(tasks, get_task, asked);
-                Told { task: answer.task.map(answer::task), ..Told::default() }
+                moved(ask!(self.tasks.get_task, within, asked).task, Vec::new(), None, false)
             }
             Call::Entries { user } => {
                 let asked = pb::ListEntriesRequest { user_id: *user, page_size: 50, ..Default::default() };
-                let answer = ask!(billing, list_entries, asked);
-                Told { entries: answer.entries.into_iter().map(answer::entry).collect(), ..Told::default() }
+                moved(None, ask!(self.billing.list_entries, within, asked).entries, None, false)
             }
+            _ => return Err(Status::unimplemented("no call of this kind")),
         };
         Ok(Outcome::Ok(Box::new(told)))
     }
@@ -156,6 +187,10 @@ fn moved(
         replayed,
         ..Told::default()
     }
+}
+
+fn leased(lease: Option<pb::KeyLease>, replayed: bool) -> Told {
+    Told { lease: lease.map(answer::lease), replayed, ..Told::default() }
 }
 
 /// A batch is known when each of its items is.

@@ -270,38 +270,22 @@ impl Run<'_> {
         let books = load_tables(&self.world.database).await.map_err(|why| format!("the tables: {why}"))?;
         let history = self.load.recorder.take();
         let mut facts = self.facts(&beside.looks, beside.reconciliations, &books);
-        let logs = self.logs();
-        let found = &mut self.findings;
-        for what in beside.disagreements {
-            found.add("snapshot", || what);
+        for what in &beside.disagreements {
+            self.findings.add("snapshot", || what.clone());
         }
         if beside.looks == 0 {
             doubts.push("the live database was never looked at".to_owned());
         }
-        checks::check(&history, &books, unknown.1 == 0, found);
-        let began = self.bill.began();
-        if self.options.minutes * 60e6 > leases::LONGEST as f64 && self.options.store == StoreKind::Sqlite {
-            let why = "left to the snapshots: so long a run cannot tell a stepped moment from a true one";
-            facts.push(("leases by sweep-line".to_owned(), why.to_owned()));
-        } else {
-            leases::check_limits(&books, |at| leases::unstepped(at, began), found);
-        }
+        checks::check(&history, &books, unknown.1 == 0, &mut self.findings);
+        facts.extend(self.leases(&books));
         let acknowledged = checks::run::acknowledged(&history);
-        let replicas = self.options.replicas;
         // What could not be made may yet have kept everybody from writing while it was tried.
         let all = deeds.windows.iter().chain(deeds.failed.iter().map(|(window, _)| window));
-        let blocked = all.filter(|window| window.fault.blocks(replicas));
+        let blocked = all.filter(|window| window.fault.blocks(self.options.replicas));
         let blocked: Vec<_> = blocked.map(|window| (window.begun, window.healed)).collect();
-        let stall = checks::run::longest_stall(&acknowledged, &blocked, beside.over);
-        let what = "longest time without an acknowledged write while a server and the database were well";
-        facts.push((what.to_owned(), format!("{:.1} s", stall as f64 / 1e6)));
-        checks::run::liveness(&acknowledged, &blocked, beside.over, found);
-        checks::run::logs(&logs, self.bill.canary(), found);
-        checks::run::answers(&history, self.bill.canary(), found);
-        checks::run::evidence(&self.bill.events(), &books, found);
-        for replica in self.world.replicas.iter().filter(|replica| replica.stuck() > 0) {
-            found.add("drain", || format!("replica {} did not stop on SIGTERM", replica.number));
-        }
+        facts.push(self.went_on(&acknowledged, &blocked, beside.over));
+        self.kept_quiet(&history);
+        checks::run::evidence(&self.bill.events(), &books, &mut self.findings);
         let mut not_run = not_run;
         for (window, why) in deeds.failed {
             let at = window.begun as f64 / 1e6;
@@ -319,9 +303,49 @@ impl Run<'_> {
             unknown,
             acknowledged,
             over: beside.over,
-            findings: std::mem::take(found),
+            findings: std::mem::take(&mut self.findings),
             doubts,
         })
+    }
+
+    /// By sweep-line, where the moments are true; what is to be said of it.
+    fn leases(&mut self, books: &books::Books) -> Option<(String, String)> {
+        let began = self.bill.began();
+        match self.options.store {
+            // The database's own clock, which nobody steps.
+            StoreKind::Postgres => leases::check_limits(books, |at| at, &mut self.findings),
+            StoreKind::Sqlite if self.options.minutes * 60e6 > leases::LONGEST as f64 => {
+                let why = "left to the snapshots: so long a run cannot tell a stepped moment from a true one";
+                return Some(("leases by sweep-line".to_owned(), why.to_owned()));
+            }
+            StoreKind::Sqlite => {
+                leases::check_limits(books, |at| leases::unstepped(at, began), &mut self.findings);
+            }
+        }
+        None
+    }
+
+    /// That writes were acknowledged, and for how long at most none was; that who was to stop did.
+    fn went_on(
+        &mut self,
+        acknowledged: &[Moment],
+        blocked: &[(Moment, Moment)],
+        over: Moment,
+    ) -> (String, String) {
+        checks::run::liveness(acknowledged, blocked, over, &mut self.findings);
+        for replica in self.world.replicas.iter().filter(|replica| replica.stuck() > 0) {
+            self.findings.add("drain", || format!("replica {} did not stop on SIGTERM", replica.number));
+        }
+        let stall = checks::run::longest_stall(acknowledged, blocked, over);
+        let what = "longest time without an acknowledged write while a server and the database were well";
+        (what.to_owned(), format!("{:.1} s", stall as f64 / 1e6))
+    }
+
+    /// That no log and no answer tells what it must not.
+    fn kept_quiet(&mut self, history: &[history::Op]) {
+        let logs = self.logs();
+        checks::run::logs(&logs, self.bill.canary(), &mut self.findings);
+        checks::run::answers(history, self.bill.canary(), &mut self.findings);
     }
 
     /// With everything healed, what is due is swept.

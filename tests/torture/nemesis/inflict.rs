@@ -56,12 +56,7 @@ pub(crate) async fn inflict(
             }
             Ok(String::new())
         }
-        Fault::DatabaseCrash => {
-            let cluster = world.database.cluster().ok_or("no PostgreSQL")?;
-            cluster.try_pg_ctl(&["stop", "-m", "immediate"]).await?;
-            sleep(hold / 4).await;
-            world.database.ensure_running().await.map(|()| String::new())
-        }
+        Fault::DatabaseCrash => crash_database(world, hold).await,
         Fault::DatabasePause => {
             let pids = world.database.processes();
             pause(world, &pids, hold).await?;
@@ -73,16 +68,7 @@ pub(crate) async fn inflict(
         Fault::SlowLink => slow_links(world, hold, chance).await,
         Fault::DiskFull => fill_disk(world, hold, chance).await,
         Fault::ReadOnly => make_read_only(world, hold).await,
-        Fault::LockHeld => {
-            let Database::Sqlite(path) = &world.database else { return Err("no SQLite".to_owned()) };
-            let failed = |why: sqlx::Error| why.to_string();
-            let mut connection = database::sqlite(path, false).await.map_err(failed)?;
-            sqlx::query("BEGIN IMMEDIATE").execute(&mut connection).await.map_err(failed)?;
-            sleep(hold).await;
-            sqlx::query("ROLLBACK").execute(&mut connection).await.map_err(failed)?;
-            connection.close().await.map_err(failed)?;
-            Ok(String::new())
-        }
+        Fault::LockHeld => hold_lock(world, hold).await,
         Fault::ClockStep => step_clock(world, hold, chance).await,
         Fault::CancelStorm => {
             storms.cancel.store(true, Ordering::Relaxed);
@@ -109,11 +95,32 @@ pub(crate) async fn inflict(
     }
 }
 
+async fn crash_database(world: &World, hold: Duration) -> Result<String, String> {
+    let cluster = world.database.cluster().ok_or("no PostgreSQL")?;
+    cluster.try_pg_ctl(&["stop", "-m", "immediate"]).await?;
+    sleep(hold / 4).await;
+    world.database.ensure_running().await.map(|()| String::new())
+}
+
+/// As another process on the file does.
+async fn hold_lock(world: &World, hold: Duration) -> Result<String, String> {
+    let Database::Sqlite(path) = &world.database else { return Err("no SQLite".to_owned()) };
+    let failed = |why: sqlx::Error| why.to_string();
+    let mut connection = database::sqlite(path, false).await.map_err(failed)?;
+    sqlx::query("BEGIN IMMEDIATE").execute(&mut connection).await.map_err(failed)?;
+    sleep(hold).await;
+    sqlx::query("ROLLBACK").execute(&mut connection).await.map_err(failed)?;
+    connection.close().await.map_err(failed)?;
+    Ok(String::new())
+}
+
 async fn pause(world: &World, pids: &[u32], hold: Duration) -> Result<(), String> {
     world.guard.note_stopped(pids).map_err(|why| why.to_string())?;
+    world.paused.store(true, Ordering::SeqCst);
     signal(pids, "STOP");
     sleep(hold).await;
     signal(pids, "CONT");
+    world.paused.store(false, Ordering::SeqCst);
     Ok(())
 }
 
@@ -255,6 +262,10 @@ async fn step_clock(world: &World, hold: Duration, chance: &mut Chance) -> Resul
 async fn restart_in_doubt(world: &World) -> &'static str {
     if !matches!(world.database, Database::Sqlite(_)) {
         return "";
+    }
+    // One that is stopped does not answer either, and is not to blame.
+    while world.paused.load(Ordering::SeqCst) {
+        sleep(Duration::from_millis(100)).await;
     }
     let mut restarted = "";
     for replica in world.replicas.iter() {

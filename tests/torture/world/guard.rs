@@ -27,8 +27,23 @@ if [ -n "$mount" ]; then
     done
     umount "$mount" 2>/dev/null || umount -l "$mount" 2>/dev/null
 fi
+umount "$root" 2>/dev/null || umount -l "$root" 2>/dev/null
 rm -rf -- "$root"
 "#;
+
+/// Mounts a file system of so many bytes in memory; or says why that is not possible.
+fn mount(at: &Path, bytes: u64) -> Option<String> {
+    let mounted = Command::new("mount")
+        .args(["-t", "tmpfs", "-o", &format!("size={bytes},mode=1777"), "scrip-torture"])
+        .arg(at)
+        .stdin(Stdio::null())
+        .output();
+    match mounted {
+        Ok(output) if output.status.success() => None,
+        Ok(output) => Some(String::from_utf8_lossy(&output.stderr).trim().to_owned()),
+        Err(why) => Some(format!("mount: {why}")),
+    }
+}
 
 /// The folder of a run, and who takes it away. Dropping it waits for that.
 pub(crate) struct Guard {
@@ -38,24 +53,19 @@ pub(crate) struct Guard {
 }
 
 impl Guard {
-    /// Makes the folder under the system's one for temporary files, and in it a small file system of its own if that
-    /// is permitted; else the reason why not.
-    pub(crate) fn start(mount_bytes: u64) -> io::Result<(Self, Option<String>)> {
+    /// Makes the folder under the system's one for temporary files: in memory if that is permitted, so that a busy disk
+    /// does not hold up whoever writes a log or the history; and in it a file system for the database, likewise. Else
+    /// the reason why not.
+    pub(crate) fn start(bytes: u64) -> io::Result<(Self, Option<String>)> {
         let root = tempfile::Builder::new().prefix("scrip-torture-").tempdir_in(std::env::temp_dir())?.keep();
+        let mut refusal = mount(&root, bytes);
         // The database runs as another user and must get there.
         std::fs::set_permissions(&root, std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
         let disk = root.join("disk");
         std::fs::create_dir(&disk)?;
-        let mounted = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", &format!("size={mount_bytes},mode=1777"), "scrip-torture"])
-            .arg(&disk)
-            .stdin(Stdio::null())
-            .output();
-        let refusal = match mounted {
-            Ok(output) if output.status.success() => None,
-            Ok(output) => Some(String::from_utf8_lossy(&output.stderr).trim().to_owned()),
-            Err(why) => Some(format!("mount: {why}")),
-        };
+        if refusal.is_none() {
+            refusal = mount(&disk, bytes);
+        }
         let mount = refusal.is_none().then_some(disk);
         let watchdog = Command::new("sh")
             .args(["-c", WATCHDOG, "scrip-torture-watchdog"])

@@ -9,6 +9,7 @@ pub(crate) mod replica;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use scrip::fal::fake::FakeFal;
@@ -35,6 +36,8 @@ pub(crate) struct World {
     /// The database's file system; `None` where none could be made, and then `not_run` says so.
     pub(crate) disk: Option<Disk>,
     pub(crate) spawner: Spawner,
+    /// A process is stopped just now.
+    pub(crate) paused: AtomicBool,
     /// The run is too short for what takes longer than a turn.
     pub(crate) is_short: bool,
     /// Faults that cannot be done here, each with the reason.
@@ -68,10 +71,20 @@ impl World {
         let replicas = Arc::new(replicas);
         let disk = guard.mount().map(|mount| Disk::new(mount.to_owned(), DISK_BYTES));
         let operator = tokio::spawn(keep_running(Arc::clone(&replicas)));
-        let scrip = options.scrip.clone();
         let is_short = options.minutes < 3.0;
-        let world =
-            Self { replicas, database, fal, disk, spawner, is_short, not_run, scrip, operator, guard };
+        let world = Self {
+            replicas,
+            database,
+            fal,
+            disk,
+            spawner,
+            paused: AtomicBool::new(false),
+            is_short,
+            not_run,
+            scrip: options.scrip.clone(),
+            operator,
+            guard,
+        };
         for replica in world.replicas.iter() {
             replica.want().await;
             if !replica.listens(STARTS_WITHIN).await {
