@@ -21,7 +21,7 @@ use crate::workload::Workload;
 pub(crate) const LONGEST: Duration = Duration::from_secs(6);
 /// The client number of deliveries that are not a caller's: the opening and the resolution.
 pub(crate) const NOBODY: u32 = u32::MAX;
-const RESOLVERS: usize = 16;
+const RESOLVERS: usize = 32;
 
 pub(crate) struct Load {
     pub(crate) recorder: Arc<Recorder>,

@@ -57,7 +57,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(5);
 const VERIFY_WITHIN: Duration = Duration::from_secs(600);
 /// How long unknown outcomes are resolved for: so long, and so much more for each minute of the run.
 const RESOLVE_WITHIN: Duration = Duration::from_secs(45);
-const RESOLVE_MORE: Duration = Duration::from_secs(10);
+const RESOLVE_MORE: Duration = Duration::from_secs(30);
 
 fn main() -> ExitCode {
     // Under `cargo bench` there is nothing to measure.
