@@ -2,10 +2,10 @@
 //!
 //! | phase | where |
 //! |---|---|
-//! | at start: every method served is in the table of roles, or the server does not start | [`methods`] |
-//! | who calls: a bearer token against the tokens known, or a client certificate against its roles | [`token`], [`known`], [`guard`] |
-//! | whether that caller may call this method | [`guard`], [`layer`] |
-//! | whether it may touch this user, and may be leased a key: asked by the handlers, who know both | [`caller`] |
+//! | at start: every method served is in the table of roles, or the server does not start | `methods` |
+//! | who calls: a bearer token against the tokens known, or a client certificate against its roles | `token`, `known`, `guard` |
+//! | whether that caller may call this method | `guard`, `layer` |
+//! | whether it may touch this user, and may be leased a key: asked by the handlers, who know both | `caller` |
 //!
 //! Fail-closed: a method that is not in the table is not served; a database that does not answer leaves what was known
 //! of tokens for ten seconds and then refuses everybody; a handler without a [`Caller`] refuses the call.

@@ -2,10 +2,10 @@
 //!
 //! | phase | where |
 //! |---|---|
-//! | read and check the files; what cannot serve refuses the start, or later leaves the old ones in place | [`files`] |
+//! | read and check the files; what cannot serve refuses the start, or later leaves the old ones in place | `files` |
 //! | look at the files every few seconds; what is in them decides, not when they were written | here |
-//! | shake hands within a bounded time, HTTP/2 alone | [`Tls::greet`] |
-//! | who a client's certificate names, and whether it still holds when a call is made | [`client`] |
+//! | shake hands within a bounded time, HTTP/2 alone | `Tls::greet` |
+//! | who a client's certificate names, and whether it still holds when a call is made | `client` |
 //!
 //! Sessions are not resumed: a client that comes back shows its certificate again.
 

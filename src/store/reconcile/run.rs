@@ -124,7 +124,7 @@ pub struct Run {
 }
 
 /// What a run tells of itself as it goes on; `None` leaves what is stored. A state other than running ends it, at the
-/// store's now. The costs applied are counted by [`ReconcileStore::apply_costs`] itself.
+/// store's now. The costs applied are counted by [`apply_costs`](super::ReconcileStore::apply_costs) itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[allow(
     missing_docs,
