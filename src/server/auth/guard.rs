@@ -79,10 +79,16 @@ struct Inner {
 pub(super) enum Verdict {
     /// It goes on, made by this caller.
     Pass(Caller),
-    /// Its token is not known: it is once the database was asked again, or never.
-    AskAgain(&'static Method, TokenDigest),
+    /// Not to be told by what is known here: its token is new, or what is known is old. The database is to be asked.
+    Ask(Question),
     /// It is refused.
     Refuse(Refused),
+}
+
+/// A call that waits for the database: which method, with which token if any.
+pub(super) struct Question {
+    method: &'static Method,
+    token: Option<TokenDigest>,
 }
 
 /// Why a call is refused, and whose it is where that is known.
@@ -127,36 +133,37 @@ impl Guard {
         }
         match (shown(headers), presented) {
             (Shown::Token(digest), _) => self.by_token(method, digest),
-            (Shown::Unreadable, _) => Verdict::Refuse(status::unauthenticated(
-                method.path,
-                "the authorization header is not of the form \"Bearer TOKEN\"",
-            ).into()),
+            (Shown::Unreadable, _) => Verdict::Refuse(
+                status::unauthenticated(
+                    method.path,
+                    "the authorization header is not of the form \"Bearer TOKEN\"",
+                )
+                .into(),
+            ),
             (Shown::Nothing, Some(presented)) => self.by_certificate(method, presented),
             (Shown::Nothing, None) => match self.demands() {
-                Ok(false) => pass(&self.inner.anonymous),
-                Ok(true) => Verdict::Refuse(status::unauthenticated(
-                    method.path,
-                    "this server wants to know who calls: send a token (authorization: Bearer TOKEN) or a client certificate",
-                ).into()),
-                Err(unavailable) => Verdict::Refuse(unavailable.into()),
+                Some(demands) => verdict(self.nameless(method, demands)),
+                None => Verdict::Ask(Question { method, token: None }),
             },
         }
     }
 
-    /// As [`Guard::judge`], of a token that was not known, after asking the database again.
-    pub(super) async fn judge_again(
-        &self,
-        method: &'static Method,
-        digest: TokenDigest,
-    ) -> Result<Caller, Refused> {
-        let found = match &self.inner.tokens {
-            Some(tokens) => tokens.find_anew(&digest).await,
-            None => Ok(None),
+    /// Judges a call by what the database says now.
+    pub(super) async fn ask(&self, question: Question) -> Result<Caller, Refused> {
+        let Question { method, token } = question;
+        let view = match &self.inner.tokens {
+            Some(tokens) => {
+                let told = tokens.read_anew().await;
+                Some((told.map_err(|NotTold| status::callers_unknown())?, tokens.now()))
+            }
+            None => None,
         };
-        match found {
-            Ok(Some(identity)) => admit(identity, method),
-            Err(NotTold) => Err(status::callers_unknown().into()),
-            Ok(None) => Err(status::unauthenticated(
+        let Some(digest) = token else {
+            return self.nameless(method, view.is_some_and(|(view, _)| view.any));
+        };
+        match view.and_then(|(view, now)| view.find(&digest, now)) {
+            Some(identity) => admit(identity, method),
+            None => Err(status::unauthenticated(
                 method.path,
                 "the token is not known: it is mistyped, revoked or expired",
             )
@@ -165,15 +172,24 @@ impl Guard {
     }
 
     fn by_token(&self, method: &'static Method, digest: TokenDigest) -> Verdict {
-        let Some(tokens) = &self.inner.tokens else { return Verdict::AskAgain(method, digest) };
-        let view = tokens.view();
-        if !view.is_good() {
-            return Verdict::Refuse(status::callers_unknown().into());
-        }
-        match view.find(&digest, tokens.now()) {
+        let find =
+            |tokens: &Tokens| Some(tokens.view()).filter(|view| view.is_good())?.find(&digest, tokens.now());
+        match self.inner.tokens.as_ref().and_then(find) {
             Some(identity) => verdict(admit(identity, method)),
-            None => Verdict::AskAgain(method, digest),
+            None => Verdict::Ask(Question { method, token: Some(digest) }),
         }
+    }
+
+    /// A call that shows nothing.
+    fn nameless(&self, method: &'static Method, demands: bool) -> Result<Caller, Refused> {
+        if demands {
+            return Err(status::unauthenticated(
+                method.path,
+                "this server wants to know who calls: send a token (authorization: Bearer TOKEN) or a client certificate",
+            )
+            .into());
+        }
+        Ok(Caller::new(Arc::clone(&self.inner.anonymous), method.path))
     }
 
     fn by_certificate(&self, method: &'static Method, presented: &Presented) -> Verdict {
@@ -201,15 +217,15 @@ impl Guard {
         }
     }
 
-    /// Whether callers must prove who they are now.
-    fn demands(&self) -> Result<bool, Status> {
+    /// Whether callers must prove who they are now; `None` where that is for the database to say.
+    fn demands(&self) -> Option<bool> {
         match (self.inner.demand, &self.inner.tokens) {
-            (Demand::Always, _) => Ok(true),
-            (Demand::Never, _) | (Demand::WithFirstToken, None) => Ok(false),
+            (Demand::Always, _) => Some(true),
+            (Demand::Never, _) | (Demand::WithFirstToken, None) => Some(false),
             (Demand::WithFirstToken, Some(tokens)) => {
                 let view = tokens.view();
-                // There may be a token by now.
-                if view.any || view.is_good() { Ok(view.any) } else { Err(status::callers_unknown()) }
+                // That there is a token stays true; that there is none may be over.
+                (view.any || view.is_good()).then_some(view.any)
             }
         }
     }

@@ -2,7 +2,8 @@
 //!
 //! A token that is made or revoked anywhere is so here within a second. One that is not known makes the next reading
 //! come at once, and its call waits for that: a token works from the moment it is made. A database that does not answer
-//! leaves the last reading good for [`GOOD_FOR`]; after that nobody is let in by it.
+//! leaves the last reading good for [`GOOD_FOR`]; after that nobody is let in by it, and every call asks for the next
+//! one, so that the first call after the database is back is judged like any other.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -29,7 +30,7 @@ const APART: Duration = Duration::from_millis(100);
 const READING: Duration = Duration::from_secs(3);
 /// For how long a reading is good where the database does not answer.
 pub(super) const GOOD_FOR: Duration = Duration::from_secs(10);
-/// How long a call with an unknown token waits for the next reading.
+/// How long a call waits for the next reading.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// Calls that wait for it at once; further ones are refused.
 const WAITING: usize = 256;
@@ -42,6 +43,13 @@ pub(super) struct View {
     pub(super) any: bool,
     /// By the first bytes of the digest, which says nothing of how far the rest agrees.
     tokens: HashMap<u64, Vec<Token>>,
+}
+
+/// The last reading that succeeded, and when the last one began that succeeded or failed.
+#[derive(Clone)]
+struct Readings {
+    view: Arc<View>,
+    tried: Instant,
 }
 
 struct Token {
@@ -96,7 +104,7 @@ pub struct Tokens {
 }
 
 struct Inner {
-    view: watch::Receiver<Arc<View>>,
+    readings: watch::Receiver<Readings>,
     wanted: Arc<Notify>,
     waiting: Semaphore,
     clock: Arc<dyn Clock>,
@@ -117,11 +125,11 @@ impl Tokens {
     pub async fn watch(store: Arc<dyn TokenStore>, clock: Arc<dyn Clock>) -> Result<Self, StoreError> {
         let began = Instant::now();
         let first = Arc::new(View::new(began, &store.known().await?));
-        let (sender, view) = watch::channel(first);
+        let (sender, readings) = watch::channel(Readings { view: first, tried: began });
         let wanted = Arc::new(Notify::new());
         let reading = tokio::spawn(read_for_ever(store, sender, Arc::clone(&wanted)));
         let waiting = Semaphore::new(WAITING);
-        Ok(Self { inner: Arc::new(Inner { view, wanted, waiting, clock, reading }) })
+        Ok(Self { inner: Arc::new(Inner { readings, wanted, waiting, clock, reading }) })
     }
 
     /// Whether the database has, or ever had, a token, as last read.
@@ -130,26 +138,25 @@ impl Tokens {
     }
 
     pub(super) fn view(&self) -> Arc<View> {
-        Arc::clone(&self.inner.view.borrow())
+        Arc::clone(&self.inner.readings.borrow().view)
     }
 
     pub(super) fn now(&self) -> Micros {
         self.inner.clock.now()
     }
 
-    /// Whose token it is, by a reading that began after this was called; `None` where it is nobody's.
+    /// What a reading found that began after this was called.
     ///
     /// # Errors
     /// [`NotTold`].
-    pub(super) async fn find_anew(&self, digest: &TokenDigest) -> Result<Option<Arc<Identity>>, NotTold> {
+    pub(super) async fn read_anew(&self) -> Result<Arc<View>, NotTold> {
         let _place = self.inner.waiting.try_acquire().map_err(|_| NotTold)?;
         let asked = Instant::now();
-        let mut view = self.inner.view.clone();
+        let mut readings = self.inner.readings.clone();
         self.inner.wanted.notify_one();
-        let newer = view.wait_for(|view| view.began > asked);
-        let Ok(Ok(newer)) = tokio::time::timeout(PATIENCE, newer).await else { return Err(NotTold) };
-        let newer = Arc::clone(&newer);
-        Ok(newer.find(digest, self.now()))
+        let next = readings.wait_for(|readings| readings.tried > asked);
+        let Ok(Ok(next)) = tokio::time::timeout(PATIENCE, next).await else { return Err(NotTold) };
+        if next.view.began == next.tried { Ok(Arc::clone(&next.view)) } else { Err(NotTold) }
     }
 }
 
@@ -159,9 +166,9 @@ impl fmt::Debug for Tokens {
     }
 }
 
-async fn read_for_ever(store: Arc<dyn TokenStore>, sender: watch::Sender<Arc<View>>, wanted: Arc<Notify>) {
+async fn read_for_ever(store: Arc<dyn TokenStore>, sender: watch::Sender<Readings>, wanted: Arc<Notify>) {
     let mut is_failing = false;
-    let mut had_any = sender.borrow().any;
+    let mut had_any = sender.borrow().view.any;
     loop {
         tokio::time::sleep(APART).await;
         tokio::select! {
@@ -179,17 +186,20 @@ async fn read_for_ever(store: Arc<dyn TokenStore>, sender: watch::Sender<Arc<Vie
                     tracing::info!("the first token was made: from now on callers must prove who they are");
                 }
                 had_any = known.any;
-                sender.send_replace(Arc::new(View::new(began, &known)));
+                let view = Arc::new(View::new(began, &known));
+                sender.send_replace(Readings { view, tried: began });
             }
-            failed if !is_failing => {
-                is_failing = true;
+            failed => {
+                sender.send_modify(|readings| readings.tried = began);
+                if std::mem::replace(&mut is_failing, true) {
+                    continue;
+                }
                 let cause = match failed {
                     Ok(Err(error)) => error.to_string(),
                     _ => "no answer in time".to_owned(),
                 };
                 tracing::warn!(cause, good_for = ?GOOD_FOR, "tokens cannot be read: what is known of them is used for a while");
             }
-            _ => {}
         }
     }
 }

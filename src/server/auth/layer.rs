@@ -1,6 +1,6 @@
 //! The guard as a layer: each call is judged before any of its body is read.
 //!
-//! Most calls are judged at once. One with a token that is not known waits for the database to be asked again. What
+//! Most calls are judged at once. One that what is known here cannot judge waits for the database to be asked. What
 //! proved the caller goes no further: the handlers see the [`Caller`], and the log never sees a token.
 
 use std::convert::Infallible;
@@ -71,14 +71,14 @@ where
                 GuardFuture::Running { inner: self.inner.call(request), actor }
             }
             Verdict::Refuse(refused) => GuardFuture::Refused { refused },
-            Verdict::AskAgain(method, digest) => {
+            Verdict::Ask(question) => {
                 let guard = self.guard.clone();
                 // The one that was polled ready goes with the call.
                 let next = self.inner.clone();
                 let mut inner = std::mem::replace(&mut self.inner, next);
                 GuardFuture::Waiting {
                     inner: Box::pin(async move {
-                        match guard.judge_again(method, digest).await {
+                        match guard.ask(question).await {
                             Ok(caller) => {
                                 let actor = Actor(Arc::clone(caller.name()));
                                 request.extensions_mut().insert(caller);
