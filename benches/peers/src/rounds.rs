@@ -22,7 +22,7 @@ const BATCHES: u32 = 8;
 const BATCH: u32 = 1_000;
 /// Callers of contender b: more than its connections, as the callers of scrip are.
 const NAIVE: u32 = 64;
-const LEASING: u32 = 256;
+const LEASING: u32 = 1_024;
 const READING: u32 = 256;
 const CLIENTS: [u32; 3] = [1, 8, 32];
 const REPLICAS: usize = 3;
