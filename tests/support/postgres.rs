@@ -90,8 +90,17 @@ impl Cluster {
 
     /// A cluster of its own, made by `pg_basebackup` of this one, which runs on: started as after a crash.
     pub async fn base_backup(&self) -> Cluster {
+        self.copy(false).await
+    }
+
+    /// A hot standby of this one, which streams from it; `pg_ctl promote` makes it a primary.
+    pub async fn standby(&self) -> Cluster {
+        self.copy(true).await
+    }
+
+    async fn copy(&self, is_standby: bool) -> Cluster {
         let of = Arc::clone(self.local.as_ref().expect("started here"));
-        let copied = tokio::task::spawn_blocking(move || Local::start_copy(&of));
+        let copied = tokio::task::spawn_blocking(move || Local::start_copy(&of, is_standby));
         let local = copied.await.expect("pg_basebackup");
         let url = format!("postgres://postgres@127.0.0.1:{}/postgres?sslmode=disable", local.port);
         Cluster { url, local: Some(Arc::new(local)), own: true }
@@ -231,6 +240,12 @@ pub async fn connect(url: &str) -> PgConnection {
     options.connect().await.unwrap_or_else(|why| panic!("cannot connect to {url}: {why}"))
 }
 
+/// A program that is run as the user that PostgreSQL runs under here: for one that refuses to run as root, too.
+pub fn unprivileged(program: &Path) -> Command {
+    let tools = Tools::find().unwrap_or_else(|why| panic!("{why}"));
+    tools.command(program.to_str().expect("a printable path"))
+}
+
 /// The same database reached through another address (a proxy in front of the server).
 pub fn through(url: &str, addr: SocketAddr) -> String {
     let (scheme, authority, rest) = split(url);
@@ -268,11 +283,15 @@ impl Local {
         local
     }
 
-    fn start_copy(of: &Local) -> Local {
+    fn start_copy(of: &Local, is_standby: bool) -> Local {
         let mut local = Local::prepare();
         let mut backup = local.tools.command("pg_basebackup");
         backup.args(["--host=127.0.0.1", "--username=postgres", "--checkpoint=fast", "--wal-method=stream"]);
         backup.arg(format!("--port={}", of.port)).arg("-D").arg(local.data());
+        if is_standby {
+            // Writes standby.signal, and where the primary is.
+            backup.arg("--write-recovery-conf");
+        }
         run(&mut backup).unwrap_or_else(|why| panic!("{why}"));
         let socket_directory = local.root.to_str().expect("a printable temporary directory");
         local.configure(&format!("unix_socket_directories = '{socket_directory}'\n"));

@@ -14,10 +14,10 @@ use sqlx::{Connection, PgConnection};
 
 use super::super::migration::migrator;
 use super::super::{MigrationReport, StoreError};
-use super::Options;
 use super::connect::Target;
 use super::error::store_error;
 use super::schema::{self, Applied};
+use super::{DIRECTLY, Options};
 
 /// Number, name and SQL of each migration, ascending. Append-only, in step with those of SQLite.
 const MIGRATIONS: [(i32, &str, &str); 5] = [
@@ -34,6 +34,11 @@ const MIGRATIONS: [(i32, &str, &str); 5] = [
 /// [`StoreError::Refused`] for a database that is not scrip's or too new; otherwise what went wrong.
 pub async fn migrate(url: &str, options: &Options) -> Result<MigrationReport, StoreError> {
     let target = Target::new(url, options)?;
+    if target.pooled.is_some() {
+        return Err(StoreError::Refused(format!(
+            "no migration runs through a pooler, which keeps no lock from one transaction to the next: run it{DIRECTLY}"
+        )));
+    }
     let mut connection = target.connect_to_check().await?;
     schema::server(&mut connection, target.limit).await?;
     let report = run(&mut connection, target.limit).await?;

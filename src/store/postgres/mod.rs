@@ -25,6 +25,7 @@ mod reader;
 mod reconcile;
 mod safety;
 mod schema;
+mod session;
 mod time;
 mod tokens;
 mod write;
@@ -91,6 +92,9 @@ pub struct Postgres {
     measured: Statements,
 }
 
+/// Where migrations run, if the servers themselves come through a pooler.
+const DIRECTLY: &str = " with a database URL that leads to PostgreSQL itself, not to the pooler";
+
 /// Opens the database at `url`.
 ///
 /// # Errors
@@ -101,12 +105,13 @@ pub async fn open(url: &str, options: Options) -> Result<Arc<dyn Store>, StoreEr
     let server = schema::server(&mut connection, target.limit).await?;
     let asked = (options.safety, &*target.place(&server.database));
     safety::check(&mut connection, target.limit, asked).await?;
-    if options.migrate {
+    if options.migrate && target.pooled.is_none() {
         migrate::run(&mut connection, target.limit).await?;
     } else if !schema::applied(&mut connection, target.limit).await?.is_complete() {
         return Err(StoreError::Refused(format!(
-            "the database at {} has not been migrated to this release: run `scrip migrate`",
-            target.place(&server.database)
+            "the database at {} has not been migrated to this release: run `scrip migrate`{}",
+            target.place(&server.database),
+            if target.pooled.is_some() { DIRECTLY } else { "" }
         )));
     }
     #[cfg(feature = "mutants")]

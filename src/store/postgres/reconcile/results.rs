@@ -1,10 +1,9 @@
 //! What a run found: findings, rows of its report, costs and their writing.
 
-use std::time::Duration;
-
 use sqlx::postgres::{PgBindIterExt, PgRow};
 use sqlx::{PgConnection, Row};
 
+use super::super::connect::Target;
 use super::super::decode::{Columns, Decoded};
 use super::super::error::Trouble;
 use super::{PostgresReconcile, Steps, numbered};
@@ -102,7 +101,7 @@ impl PostgresReconcile {
         limit: u32,
     ) -> Result<Applied, WriteError> {
         let mut desk = self.desk().await?;
-        let done = apply(&mut desk.connection, desk.limit, turn, after, limit.min(LIMIT)).await;
+        let done = apply(&mut desk.connection, desk.target, turn, after, limit.min(LIMIT)).await;
         desk.end("writing billed costs", done).await?.ok_or(WriteError::Superseded)
     }
 
@@ -133,12 +132,12 @@ impl PostgresReconcile {
 
 async fn apply(
     connection: &mut PgConnection,
-    limit: Duration,
+    target: &Target,
     turn: Turn,
     after: i64,
     rows: u32,
 ) -> Result<Option<Applied>, Trouble> {
-    let Some(mut steps) = Steps::of(turn, connection, limit).await? else { return Ok(None) };
+    let Some(mut steps) = Steps::of(turn, connection, target).await? else { return Ok(None) };
     let run_id = turn.run_id;
     let chunk =
         sqlx::query(include_str!("sql/count_costs.sql")).bind(run_id).bind(after).bind(i64::from(rows));
