@@ -22,6 +22,10 @@ pub const URL_VARIABLE: &str = "SCRIP_TEST_DATABASE_URL";
 /// Set to 1, the tests that need PostgreSQL say aloud that they did not run.
 pub const SKIP_VARIABLE: &str = "SCRIP_TEST_SKIP_POSTGRES";
 
+/// A program that is given the name of each new database on the server of `URL_VARIABLE`, and may do what that server needs
+/// before the tables are there: scripts/citus.sh distributes it.
+pub const PREPARE_VARIABLE: &str = "SCRIP_TEST_PREPARE";
+
 const OLDEST_MAJOR: u32 = 14;
 
 /// Waits for the end of the test process (end of file on stdin), then takes the cluster down and away.
@@ -141,6 +145,10 @@ impl Cluster {
         let sql = format!("CREATE DATABASE \"{name}\" TEMPLATE template0");
         sqlx::query(AssertSqlSafe(sql)).execute(&mut admin).await.expect("CREATE DATABASE");
         admin.close().await.expect("close");
+        if let Some(program) = std::env::var_os(PREPARE_VARIABLE).filter(|_| self.local.is_none()) {
+            let prepared = Command::new(program).arg(name).stdin(Stdio::null()).status().expect("it starts");
+            assert!(prepared.success(), "{PREPARE_VARIABLE} failed on {name}");
+        }
     }
 
     /// Creates an empty database under a name nobody else uses and answers its URL.

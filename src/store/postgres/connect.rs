@@ -17,9 +17,9 @@ use sqlx::{ConnectOptions, PgConnection, PgPool};
 use tokio::time::Instant;
 
 use super::super::StoreError;
-use super::Options;
 use super::error::{Trouble, database, store_error, within};
 use super::session::{Openings, PATIENCE, Purpose};
+use super::{Options, citus};
 
 /// How long a writer waits for another's row locks, if its limit is not shorter: then the batch is decided again.
 pub(super) const LOCK_WAIT: Duration = Duration::from_secs(5);
@@ -45,6 +45,8 @@ pub(super) struct Target {
     connect_limit: Duration,
     /// The words that begin transactions, if a pooler is between that hands each to another session.
     pub(super) pooled: Option<Arc<Openings>>,
+    /// Whether the tables are distributed by Citus.
+    pub(super) distributed: bool,
     /// When the readers' connections were told to go, if ever: older ones are closed when they are next asked for.
     left: Arc<Mutex<Option<Instant>>>,
 }
@@ -88,6 +90,7 @@ impl Target {
             limit: options.statement_timeout,
             connect_limit: options.connect_timeout,
             pooled: is_pooled.then(|| Openings::new(options.statement_timeout)),
+            distributed: false,
             left: Arc::default(),
         })
     }
@@ -140,6 +143,9 @@ impl Target {
             .bind(millis(LOCK_WAIT.min(self.limit / 2)))
             .bind(millis(WRITER_IDLE));
         within(self.limit, session.execute(&mut connection)).await.map_err(unreachable)?;
+        if self.distributed {
+            within(self.limit, citus::set(&mut connection)).await.map_err(unreachable)?;
+        }
         Ok(connection)
     }
 
@@ -149,7 +155,8 @@ impl Target {
         let unreachable = |trouble: Trouble| trouble.store_error(WHAT);
         let mut connection = within(self.connect_limit, self.options.connect()).await.map_err(unreachable)?;
         if self.pooled.is_none() {
-            within(self.limit, set_reader(&mut connection, self.limit)).await.map_err(unreachable)?;
+            let set = set_reader(&mut connection, (self.limit, self.distributed));
+            within(self.limit, set).await.map_err(unreachable)?;
         }
         Ok(connection)
     }
@@ -171,12 +178,13 @@ impl Target {
 
     /// The readers' pool; it connects when it is first used.
     pub(super) fn readers(&self, size: u32) -> PgPool {
-        let (limit, is_pooled, left) = (self.limit, self.pooled.is_some(), Arc::clone(&self.left));
+        let (is_pooled, left) = (self.pooled.is_some(), Arc::clone(&self.left));
+        let of = (self.limit, self.distributed);
         PgPoolOptions::new()
             .max_connections(size.max(1))
             .acquire_timeout(ACQUIRE)
             .after_connect(move |connection, _| {
-                Box::pin(async move { if is_pooled { Ok(()) } else { set_reader(connection, limit).await } })
+                Box::pin(async move { if is_pooled { Ok(()) } else { set_reader(connection, of).await } })
             })
             .before_acquire(move |_, of| {
                 let left = *left.lock().unwrap_or_else(PoisonError::into_inner);
@@ -217,13 +225,16 @@ impl Target {
     }
 }
 
-async fn set_reader(connection: &mut PgConnection, limit: Duration) -> Result<(), sqlx::Error> {
+async fn set_reader(
+    connection: &mut PgConnection,
+    (limit, is_distributed): (Duration, bool),
+) -> Result<(), sqlx::Error> {
     sqlx::query(include_str!("sql/session_reader.sql"))
         .bind(deadline(limit))
         .bind(millis(READER_IDLE))
-        .execute(connection)
-        .await
-        .map(drop)
+        .execute(&mut *connection)
+        .await?;
+    if is_distributed { citus::set(connection).await } else { Ok(()) }
 }
 
 /// When the server gives up on a statement that the client waits for so long.

@@ -17,7 +17,7 @@ use super::super::{MigrationReport, StoreError};
 use super::connect::Target;
 use super::error::store_error;
 use super::schema::{self, Applied};
-use super::{DIRECTLY, Options};
+use super::{DIRECTLY, Options, citus};
 
 /// Number, name and SQL of each migration, ascending. Append-only, in step with those of SQLite.
 const MIGRATIONS: [(i32, &str, &str); 5] = [
@@ -40,11 +40,23 @@ pub async fn migrate(url: &str, options: &Options) -> Result<MigrationReport, St
         )));
     }
     let mut connection = target.connect_to_check().await?;
-    schema::server(&mut connection, target.limit).await?;
+    let server = schema::server(&mut connection, target.limit).await?;
     let report = run(&mut connection, target.limit).await?;
+    if options.distribute && !server.distributed {
+        distribute(&mut connection, target.limit).await?;
+    }
     // Nothing is left to be said: a server that is gone by now has done its part.
     connection.close().await.ok();
     Ok(report)
+}
+
+/// Distributes the tables, unless another one did while this one waited for the lock.
+async fn distribute(connection: &mut PgConnection, limit: Duration) -> Result<(), StoreError> {
+    connection.lock().await.map_err(migration_error)?;
+    if !schema::server(connection, limit).await?.distributed {
+        citus::distribute(connection, limit).await?;
+    }
+    connection.unlock().await.map_err(migration_error)
 }
 
 /// The numbers of this binary's migrations.

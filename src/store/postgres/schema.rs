@@ -19,6 +19,8 @@ pub(super) struct Server {
     pub(super) version: String,
     /// The database's name.
     pub(super) database: String,
+    /// Whether the tables are distributed.
+    pub(super) distributed: bool,
 }
 
 /// Asks the server who it is and refuses one that is too old.
@@ -31,9 +33,11 @@ pub(super) async fn server(connection: &mut PgConnection, limit: Duration) -> Re
         let version: String = row.try_get("version")?;
         let database: String = row.try_get("database")?;
         let schema: Option<String> = row.try_get("schema")?;
-        Ok((number, version, database, schema))
+        let distributed: bool = row.try_get("distributed")?;
+        Ok((number, version, database, schema, distributed))
     };
-    let (number, version, database, schema) = read().map_err(|error| store_error(WHAT, error))?;
+    let (number, version, database, schema, distributed) =
+        read().map_err(|error| store_error(WHAT, error))?;
     let version = version.split(' ').next().unwrap_or_default().to_owned();
     if number < OLDEST_SERVER {
         return Err(StoreError::Refused(format!(
@@ -47,7 +51,7 @@ pub(super) async fn server(connection: &mut PgConnection, limit: Duration) -> Re
              (ALTER ROLE … SET search_path = …)"
         )));
     }
-    Ok(Server { version, database })
+    Ok(Server { version, database, distributed })
 }
 
 /// How far the database was migrated.

@@ -28,7 +28,7 @@ use super::connect::Target;
 use super::decode::{self, Columns};
 use super::error::{Trouble, within};
 use super::session::{self, Purpose, Statement, execute};
-use super::{keys_read, keys_write, write};
+use super::{citus, keys_read, keys_write, write};
 use crate::ledger::Micros;
 use crate::meter::Statements;
 use crate::mutants::{self, Mutant};
@@ -166,7 +166,7 @@ async fn transact(
     if run == Run::Resolving {
         resolve(&mut transaction, limit, batch_id).await?;
     }
-    let snapshot = read(&mut transaction, limit, footprint).await.map_err(Transacted::NotCommitted)?;
+    let snapshot = read(&mut transaction, target, footprint).await.map_err(Transacted::NotCommitted)?;
     let plan = decide(snapshot);
     if plan.is_empty() {
         // Nothing was to be written: what fails here costs the connection and nothing else.
@@ -224,20 +224,21 @@ async fn write(
 /// Locks the users, then reads in later statements what the locks guard; then the same with the workspaces.
 async fn read(
     connection: &mut PgConnection,
-    limit: Duration,
+    target: &Target,
     footprint: &Footprint,
 ) -> Result<Snapshot, Failure> {
+    let limit = target.limit;
     let mut snapshot = crate::ledger::Snapshot::default();
     let mut now = None;
     if !footprint.ledger.users.is_empty() {
-        let statement = sqlx::query(locking(include_str!("sql/writer_lock_users.sql"), Mutant::NoRowLock))
+        let statement = sqlx::query(locking(target.form(&citus::LOCK_USERS), Mutant::NoRowLock))
             .bind(footprint.ledger.users.iter().copied().bind_iter());
         let rows = fetch(connection, limit, "locking the users of a batch", statement).await?;
         let users: Result<_, _> = rows.iter().map(decode::user).collect();
         snapshot.users = users.map_err(Failure::Stop)?;
     }
     if !footprint.ledger.tasks.is_empty() {
-        let statement = sqlx::query(include_str!("sql/writer_read_tasks.sql"))
+        let statement = sqlx::query(target.form(&citus::READ_TASKS))
             .bind(footprint.ledger.tasks.iter().map(|task_id| &**task_id).bind_iter());
         let rows = fetch(connection, limit, "reading the tasks of a batch", statement).await?;
         (now, snapshot.tasks) = with_now(&rows, "user_id", decode::task).map_err(Failure::Stop)?;

@@ -3,6 +3,7 @@
 use sqlx::postgres::{PgBindIterExt, PgRow};
 use sqlx::{PgConnection, Row};
 
+use super::super::citus;
 use super::super::connect::Target;
 use super::super::decode::{Columns, Decoded};
 use super::super::error::Trouble;
@@ -147,9 +148,9 @@ async fn apply(
         steps.commit().await?;
         return Ok(Some(Applied { after, seen: 0, written: 0 }));
     };
-    let users = sqlx::query(include_str!("sql/lock_users.sql")).bind(run_id).bind(after).bind(last);
+    let users = sqlx::query(target.form(&citus::LOCK_USERS_OF_COSTS)).bind(run_id).bind(after).bind(last);
     steps.execute(users).await?;
-    let costs = sqlx::query(include_str!("sql/write_costs.sql")).bind(run_id).bind(after).bind(last);
+    let costs = sqlx::query(target.form(&citus::WRITE_COSTS)).bind(run_id).bind(after).bind(last);
     let written: i64 = steps.one(costs).await?.try_get("written")?;
     if written > 0 {
         steps.execute(sqlx::query(include_str!("sql/log_costs.sql")).bind(run_id).bind(written)).await?;
