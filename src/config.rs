@@ -113,15 +113,15 @@ pub enum Format {
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Engine options")]
 pub struct EngineArgs {
-    /// Writers, each with a database connection of its own; users are spread over them (SQLite: always 1)
+    /// Writers, each with a database connection of its own; users are spread over them [default: 2 on PostgreSQL, so that
+    /// one decides while the other commits; SQLite: always 1]
     #[arg(
         long,
         env = "SCRIP_LANES",
         value_name = "N",
-        default_value_t = engine::Options::default().lanes,
         value_parser = RangedU64ValueParser::<usize>::new().range(1..=64)
     )]
-    pub lanes: usize,
+    pub lanes: Option<usize>,
 
     /// Commands that may wait for a commit, a lane; above that callers hear OVERLOADED at once
     #[arg(
@@ -294,14 +294,14 @@ pub struct MigrateArgs {
 }
 
 impl EngineArgs {
-    /// The engine's options under these limits.
-    pub fn options(&self, limits: Limits) -> engine::Options {
+    /// The engine's options under these limits, with so many lanes where it was not said.
+    pub fn options(&self, limits: Limits, lanes: usize) -> engine::Options {
         engine::Options {
             limits,
             queue_items: self.queue_items,
             queue_bytes: self.queue_bytes,
             batch_items: self.max_commit_items,
-            lanes: self.lanes,
+            lanes: self.lanes.unwrap_or(lanes),
             resolve_for: self.resolve_for.0,
             ..engine::Options::default()
         }

@@ -3,6 +3,9 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// How long threads that still block may keep the process after its command has ended.
 const LEAVING: Duration = Duration::from_secs(1);
 

@@ -394,3 +394,41 @@ async fn however_much_is_listed_writes_replays_and_balances_find_the_store() {
     let refused = lists.iter().filter(|list| matches!(list, Err(EngineError::Overloaded { .. }))).count();
     assert_eq!((lists.iter().filter(|list| **list == Ok(1)).count(), refused), (2, 18));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_large_batch_taken_apart_by_users_is_answered_in_place_and_decided_in_order() {
+    const USERS: i64 = 5;
+    const FUNDED: i64 = 30;
+    let service = service(Options { lanes: 3, ..Options::default() }).await;
+    for user_id in 101..101 + USERS {
+        let fund = of_user(user_id, credit(Purse::Points, FUNDED));
+        submit(&service.handle, "fund", fund).await.unwrap();
+    }
+    let item = |place: i64| {
+        let command = of_user(101 + place % USERS, charge(&format!("job-{place}"), 1));
+        service.handle.check(command.command(), "", &text(ACTOR))
+    };
+    let malformed = Rejection::field("amount", "is no number");
+    for atomic in [true, false] {
+        let mut items: Vec<_> = (0..400).map(item).collect();
+        items[200] = Err(malformed.clone());
+        let answers = service.handle.submit_batch(items, atomic, None).await.unwrap();
+        assert_eq!(answers.len(), 400);
+        for (place, answer) in (0_i64..).zip(answers) {
+            let in_order = place / USERS;
+            match answer {
+                _ if atomic => assert!(answer.is_err(), "one of it is malformed"),
+                Ok(answer) => {
+                    assert_eq!(*answer.task.unwrap().task_id, format!("job-{place}"));
+                    assert!(in_order < FUNDED && place != 200);
+                }
+                Err(why) if place == 200 => assert_eq!(why, malformed),
+                Err(why) => {
+                    assert!(matches!(why, Rejection::InsufficientBalance { .. }), "{why:?}");
+                    // The malformed one was to be its user's 41st: nobody's order is another.
+                    assert!(in_order >= FUNDED, "{place}");
+                }
+            }
+        }
+    }
+}

@@ -42,6 +42,9 @@ use crate::store::Store;
 use crate::telemetry::{self, Telemetry};
 use crate::vault::Keyring;
 
+/// Lanes on PostgreSQL unless said otherwise: two keep the database at work while one of them decides. A third gave
+/// nothing on two cores (docs/benchmarks/notes.md).
+const POSTGRES_LANES: usize = 2;
 /// What the engine gets for its last commit even if the connections took all of the drain's time: cut short, its
 /// callers would have to find out whether it was stored.
 const LAST_COMMIT: Duration = Duration::from_secs(2);
@@ -96,12 +99,14 @@ pub(super) struct ServeArgs {
 
 impl ServeArgs {
     fn engine_options(&self, database: &DatabaseUrl) -> Result<engine::Options, String> {
-        if self.engine.lanes > 1 && database.scheme()? == Scheme::Sqlite {
-            return Err(
-                "lanes must be 1 with SQLite, which has one writer; several need PostgreSQL".to_owned()
-            );
+        let options = self.engine.options(self.limits.limits()?, POSTGRES_LANES);
+        match database.scheme()? {
+            Scheme::Postgres => Ok(options),
+            Scheme::Sqlite if self.engine.lanes.is_some_and(|lanes| lanes > 1) => {
+                Err("lanes must be 1 with SQLite, which has one writer; several need PostgreSQL".to_owned())
+            }
+            Scheme::Sqlite => Ok(engine::Options { lanes: 1, ..options }),
         }
-        Ok(self.engine.options(self.limits.limits()?))
     }
 
     /// What reconciliation works with.

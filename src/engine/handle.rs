@@ -11,6 +11,7 @@ use super::answer::{Answer, Answers};
 use super::error::logged;
 use super::queue::Sender;
 use super::reads::Balances;
+use super::routing::{Item, Lanes, Part};
 use super::waiting::WaitingRoom;
 use super::work::Asked;
 use super::{EngineError, Options};
@@ -35,7 +36,7 @@ pub(super) struct Way {
 /// The way into a running engine.
 #[derive(Clone)]
 pub struct Handle {
-    pub(super) lanes: Arc<[Sender]>,
+    pub(super) lanes: Lanes,
     balances: Balances,
     /// One permit for each list or look-up that may read now. The lanes' own reads, balances and the probe take none:
     /// however much is listed, they find a connection.
@@ -54,7 +55,7 @@ impl Handle {
         store_up: watch::Receiver<bool>,
     ) -> Self {
         let turns = Arc::new(Semaphore::new(way.options.reads.max(1)));
-        Self { lanes: lanes.into(), balances, turns, reader, way, store_up }
+        Self { lanes: Lanes::new(lanes), balances, turns, reader, way, store_up }
     }
 
     /// The limits commands are held to.
@@ -95,18 +96,19 @@ impl Handle {
         submission: Submission,
         deadline: Option<Instant>,
     ) -> Result<Answer, EngineError> {
-        let lane = self.lane_of(&submission);
+        let lane = self.lanes.of(&submission);
         match lane.submit(Asked::Ledger(Work::One(submission)), deadline).await? {
             Answers::Ledger(mut answers) => Ok(answers.pop().ok_or(EngineError::Internal)??),
             Answers::Keys(_) => Err(EngineError::Internal),
         }
     }
 
-    /// Has a batch decided and stored in one commit, its items judged in order. An item that was malformed is refused
-    /// in its place.
+    /// Has a batch decided and stored: in one commit where it is atomic, else each user's items in their order. An item
+    /// that was malformed is refused in its place.
     ///
     /// # Errors
-    /// See [`EngineError`]; the refusals of single items are in the answer.
+    /// See [`EngineError`]; the refusals of single items are in the answer. Items of other users may be done
+    /// nevertheless where it is not atomic: a retry with the same keys is safe.
     pub async fn submit_batch(
         &self,
         items: Vec<Result<Submission, Rejection>>,
@@ -118,16 +120,35 @@ impl Handle {
             let many = format!("must not be more than {max} items, are {}", items.len());
             return Err(Rejection::field("requests", many).into());
         }
-        let items: Vec<_> = items.into_iter().map(|item| item.and_then(without_key)).collect();
-        let Some(first) = items.iter().find_map(|item| item.as_ref().ok()) else {
+        let items: Vec<Item> = items.into_iter().map(|item| item.and_then(without_key)).collect();
+        if items.iter().all(Result::is_err) {
             // Nothing to decide: an empty batch, or malformed items alone.
-            let index = items.iter().position(Result::is_err);
-            debug_assert!(index.is_none_or(|index| index == 0), "no item is well-formed");
             return Ok(items.into_iter().filter_map(Result::err).map(Err).collect());
-        };
-        let lane = self.lane_of(first);
-        match lane.submit(Asked::Ledger(Work::Batch(Batch { atomic, items })), deadline).await? {
-            Answers::Ledger(answers) => Ok(answers),
+        }
+        let count = items.len();
+        let parts = self.lanes.part(atomic, items).into_iter();
+        let parts = parts.map(|part| self.submit_part(part, atomic, deadline));
+        let mut answers: Vec<(usize, Result<Answer, Rejection>)> = Vec::with_capacity(count);
+        for part in futures::future::join_all(parts).await {
+            answers.extend(part?);
+        }
+        if answers.len() != count {
+            return Err(EngineError::Internal);
+        }
+        answers.sort_unstable_by_key(|(place, _)| *place);
+        Ok(answers.into_iter().map(|(_, answer)| answer).collect())
+    }
+
+    async fn submit_part(
+        &self,
+        part: Part,
+        atomic: bool,
+        deadline: Option<Instant>,
+    ) -> Result<impl Iterator<Item = (usize, Result<Answer, Rejection>)>, EngineError> {
+        let Part { lane, places, items } = part;
+        let asked = Asked::Ledger(Work::Batch(Batch { atomic, items }));
+        match self.lanes.get(lane).submit(asked, deadline).await? {
+            Answers::Ledger(answers) => Ok(places.into_iter().zip(answers)),
             Answers::Keys(_) => Err(EngineError::Internal),
         }
     }
@@ -254,19 +275,6 @@ impl Handle {
             });
         };
         answer.await.map_err(|error| logged(&error))
-    }
-
-    /// Users keep to one lane. A command whose user is not known yet goes by its task: the locks, not the lanes, keep
-    /// it right.
-    fn lane_of(&self, submission: &Submission) -> &Sender {
-        let key = match (submission.command.user_id(), submission.command.task_id()) {
-            (0, Some(task_id)) => {
-                task_id.bytes().fold(0, |sum: u64, byte| sum.wrapping_mul(31) + u64::from(byte))
-            }
-            (user_id, _) => user_id.unsigned_abs(),
-        };
-        // The remainder is below the number of lanes, of which there is at least one.
-        &self.lanes[usize::try_from(key % self.lanes.len() as u64).unwrap_or_default()]
     }
 }
 

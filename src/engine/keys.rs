@@ -161,8 +161,7 @@ impl Handle {
     }
 
     async fn submit_keys(&self, work: KeyWork, deadline: Option<Instant>) -> Result<KeyAnswer, EngineError> {
-        // One lane is enough for what is rare, and there is always a first.
-        match self.lanes[0].submit(Asked::Keys(Box::new(work)), deadline).await? {
+        match self.lanes.first().submit(Asked::Keys(Box::new(work)), deadline).await? {
             Answers::Keys(answer) => Ok((*answer)?),
             Answers::Ledger(_) => Err(EngineError::Internal),
         }

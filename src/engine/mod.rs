@@ -23,6 +23,7 @@ mod proposals;
 mod pursuit;
 mod queue;
 mod reads;
+mod routing;
 mod secrets;
 mod told;
 mod verify;

@@ -38,7 +38,7 @@ use clap::Parser;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{sleep, timeout};
 
-use audit::Bill;
+use audit::{Bill, Last};
 use chance::Chance;
 use checks::{Findings, leases};
 use fault::Fault;
@@ -260,9 +260,7 @@ impl Run<'_> {
         sleep(LONGEST + Duration::from_secs(1)).await;
         println!("resolving");
         let unknown = self.load.resolve(RESOLVE_WITHIN + RESOLVE_MORE.mul_f64(self.options.minutes)).await;
-        if let Err(why) = self.bill.finish(self.world, self.options.seed).await {
-            self.findings.add("evidence", || why);
-        }
+        let last = self.bill.finish(self.world, self.options.seed).await;
         println!("judging");
         self.overdue(&mut doubts).await;
         self.secrets_at_rest(&mut doubts).await;
@@ -285,7 +283,11 @@ impl Run<'_> {
         let blocked: Vec<_> = blocked.map(|window| (window.begun, window.healed)).collect();
         facts.push(self.went_on(&acknowledged, &blocked, beside.over));
         self.kept_quiet(&history);
-        checks::run::evidence(&self.bill.events(), &books, &mut self.findings);
+        match last {
+            Ok(Last::Completed) => checks::run::evidence(&self.bill.events(), &books, &mut self.findings),
+            Ok(Last::StillRunning) => doubts.push("the last reconciliation was not over in time".to_owned()),
+            Err(why) => self.findings.add("evidence", || why),
+        }
         let mut not_run = not_run;
         for (window, why) in deeds.failed {
             let at = window.begun as f64 / 1e6;

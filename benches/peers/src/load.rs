@@ -9,12 +9,12 @@ use rand::{RngExt, SeedableRng};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tonic::Status;
-use tonic::transport::Channel;
 
 use crate::pb::batch_charge_result::Result as Item;
 use crate::pb::billing_service_client::BillingServiceClient;
 use crate::pb::key_service_client::KeyServiceClient;
 use crate::pb::{BatchChargeRequest, ChargeRequest, GetBalanceRequest, ReleaseKeyRequest, SelectKeyRequest};
+use crate::process::{Link, Server};
 
 /// Not counted: connections warm up, caches fill, plans are made.
 const WARM_UP: Duration = Duration::from_millis(700);
@@ -93,8 +93,8 @@ impl Outcome {
 
 /// One caller's own clients and chance.
 pub struct Caller {
-    billing: BillingServiceClient<Channel>,
-    keys: KeyServiceClient<Channel>,
+    billing: BillingServiceClient<Link>,
+    keys: KeyServiceClient<Link>,
     random: SmallRng,
     turn: Turn,
     /// Of `Call::Lease`: the task whose keys it takes.
@@ -102,7 +102,7 @@ pub struct Caller {
 }
 
 impl Caller {
-    pub fn new(channel: &Channel, turn: Turn, number: u64) -> Self {
+    pub fn new(channel: &Link, turn: Turn, number: u64) -> Self {
         let mut random = SmallRng::seed_from_u64(turn.seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ number);
         let task_id = task_id(&mut random);
         let billing = BillingServiceClient::new(channel.clone()).max_decoding_message_size(MAX_ANSWER_BYTES);
@@ -173,7 +173,7 @@ fn task_id(random: &mut SmallRng) -> String {
 }
 
 /// One turn with a fixed number of calls in flight.
-pub async fn closed(channels: &[Channel], turn: Turn) -> Outcome {
+pub async fn closed(channels: &[Link], turn: Turn) -> Outcome {
     let from = Instant::now() + WARM_UP;
     let until = from + turn.lasts;
     let mut callers = JoinSet::new();
@@ -242,6 +242,6 @@ impl Part {
 }
 
 /// Connections to a server, so many that no single one is the limit.
-pub async fn connect(server: &crate::process::Server) -> Arc<[Channel]> {
+pub async fn connect(server: &Server) -> Arc<[Link]> {
     server.channels(4).await.into()
 }

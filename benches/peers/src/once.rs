@@ -36,7 +36,7 @@ pub async fn run(stage: &Stage, options: &Options) -> Vec<Figure> {
 
 async fn memory(stage: &Stage, options: &Options, store: Store) -> [Figure; 2] {
     let database = stage.fresh(store).await;
-    let server = Server::scrip(&database.url, &[]).await;
+    let server = Server::scrip(&database, &[]).await;
     let channels = connect(&server).await;
     let lasts = Duration::from_secs(u64::from(options.seconds));
     let turn = Turn {
@@ -67,7 +67,7 @@ async fn start(stage: &Stage) -> Figure {
     let mut samples = Vec::new();
     for _ in 0..STARTS {
         let database = stage.name(Store::Sqlite);
-        let server = Server::scrip(&database.url, &[]).await;
+        let server = Server::scrip(&database, &[]).await;
         samples.push(server.started_in.as_secs_f64() * 1_000.0);
         server.stop().await;
         stage.drop(database).await;

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::time::Instant;
-use tonic::transport::Channel;
 
 use crate::load::{Caller, Outcome, Turn};
+use crate::process::Link;
 
 /// How often calls are sent: those due since the last time.
 const TICK: Duration = Duration::from_millis(1);
@@ -17,7 +17,7 @@ const WARM_UP: Duration = Duration::from_secs(1);
 
 /// One turn at `rate` calls a second. At most `turn.in_flight` are open at once: a call for which there is no caller
 /// free waits, and the wait counts.
-pub async fn open(channels: &[Channel], turn: Turn, rate: f64) -> Outcome {
+pub async fn open(channels: &[Link], turn: Turn, rate: f64) -> Outcome {
     let (free, mut idle) = mpsc::channel(turn.in_flight as usize);
     for (number, channel) in (0..turn.in_flight).zip(channels.iter().cycle()) {
         assert!(free.try_send(Caller::new(channel, turn, u64::from(number))).is_ok(), "room for each");

@@ -8,14 +8,35 @@ use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio::time::Instant;
+use tonic::metadata::{Ascii, MetadataValue};
+use tonic::service::Interceptor;
+use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Channel, Endpoint};
+use tonic::{Request, Status};
+
+use crate::stage::Database;
 
 /// What each of them prints once it can be called.
 pub const LISTENING: &str = "listening on ";
 /// How long one may take to start, migrations included.
 const START: Duration = Duration::from_secs(60);
 
+/// A connection that shows the caller's token with each call.
+pub type Link = InterceptedService<Channel, Bearer>;
+
+/// Shows a token, as callers of scrip do in production; whoever asks for none does not look.
+#[derive(Clone)]
+pub struct Bearer(MetadataValue<Ascii>);
+
+impl Interceptor for Bearer {
+    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
+        request.metadata_mut().insert("authorization", self.0.clone());
+        Ok(request)
+    }
+}
+
 pub struct Server {
+    token: String,
     child: Child,
     addr: SocketAddr,
     /// From the start of the process to its first line.
@@ -23,11 +44,12 @@ pub struct Server {
 }
 
 impl Server {
-    /// `scrip serve` on this database.
-    pub async fn scrip(database_url: &str, more: &[&str]) -> Self {
+    /// `scrip serve` on this database, which wants to know who calls and keeps its metrics.
+    pub async fn scrip(database: &Database, more: &[&str]) -> Self {
         let mut command = Command::new(scrip());
-        command.args(["serve", "--listen", "127.0.0.1:0", "--log", "warn", "--database-url", database_url]);
-        Self::start(command.args(more)).await
+        command.args(["serve", "--listen", "127.0.0.1:0", "--log", "warn", "--database-url", &database.url]);
+        command.args(["--auth", "required", "--admin-listen", "127.0.0.1:0"]);
+        Self { token: database.token.clone(), ..Self::start(command.args(more)).await }
     }
 
     /// This program in another role.
@@ -59,16 +81,18 @@ impl Server {
             first.strip_prefix(LISTENING).and_then(|addr| addr.trim().parse().ok()).expect("an address");
         // What else it prints must not fill the pipe.
         tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
-        Self { child, addr, started_in }
+        Self { token: String::new(), child, addr, started_in }
     }
 
-    pub async fn channel(&self) -> Channel {
+    pub async fn channel(&self) -> Link {
         let endpoint = Endpoint::from_shared(format!("http://{}", self.addr)).expect("an address is a URL");
         let endpoint = endpoint.tcp_nodelay(true).initial_stream_window_size(1 << 20);
-        endpoint.initial_connection_window_size(4 << 20).connect().await.expect("a connection")
+        let endpoint = endpoint.initial_connection_window_size(4 << 20);
+        let bearer = format!("Bearer {}", self.token).parse().expect("a token");
+        Link::new(endpoint.connect().await.expect("a connection"), Bearer(bearer))
     }
 
-    pub async fn channels(&self, count: usize) -> Vec<Channel> {
+    pub async fn channels(&self, count: usize) -> Vec<Link> {
         let mut channels = Vec::with_capacity(count);
         for _ in 0..count {
             channels.push(self.channel().await);
@@ -107,8 +131,9 @@ pub fn scrip() -> PathBuf {
     std::env::var_os("SCRIP_BINARY").map_or_else(beside, PathBuf::from)
 }
 
-/// Runs a command of scrip to its end.
-pub async fn run_scrip(words: &[&str]) {
-    let status = Command::new(scrip()).args(words).stdout(Stdio::null()).status().await.expect("scrip runs");
-    assert!(status.success(), "scrip {words:?}: {status}");
+/// Runs a command of scrip to its end; answers what it printed.
+pub async fn run_scrip(words: &[&str]) -> String {
+    let run = Command::new(scrip()).args(words).stderr(Stdio::inherit()).output().await.expect("scrip runs");
+    assert!(run.status.success(), "scrip {words:?}: {}", run.status);
+    String::from_utf8(run.stdout).expect("text").trim().to_owned()
 }

@@ -119,7 +119,7 @@ impl Rounds<'_> {
         }
         for (name, database) in self.kept.clone() {
             let many = if name.contains("many") { Draw::Uniform(100_000) } else { users };
-            let server = Server::scrip(&database.url, &[]).await;
+            let server = Server::scrip(&database, &[]).await;
             self.on(name, &server, self.turn(Call::Charge, many, IN_FLIGHT)).await;
             server.stop().await;
         }
@@ -164,7 +164,7 @@ impl Rounds<'_> {
     /// One turn of scrip on a fresh database.
     async fn scrip(&mut self, name: &'static str, store: Store, turn: Turn) {
         let database = self.stage.fresh(store).await;
-        let server = Server::scrip(&database.url, &[]).await;
+        let server = Server::scrip(&database, &[]).await;
         self.on(name, &server, turn).await;
         server.stop().await;
         self.stage.drop(database).await;
@@ -209,7 +209,7 @@ impl Rounds<'_> {
 
     async fn one_client(&mut self) {
         let database = self.stage.fresh(Store::Postgres).await;
-        let server = Server::scrip(&database.url, &[]).await;
+        let server = Server::scrip(&database, &[]).await;
         let channels = connect(&server).await;
         let turn = self.turn(Call::Charge, Draw::Uniform(self.options.users), 1);
         let outcome = load::closed(&channels, turn).await;
@@ -223,7 +223,7 @@ impl Rounds<'_> {
     async fn against_the_wall(&mut self, names: [&'static str; 2], store: Store, call: Call, in_flight: u32) {
         let users = self.options.users;
         let database = self.stage.fresh(store).await;
-        let server = Server::scrip(&database.url, &[]).await;
+        let server = Server::scrip(&database, &[]).await;
         let before = commits_and_tasks(&database).await;
         self.on(names[0], &server, self.turn(call, Draw::Uniform(users), in_flight)).await;
         let after = commits_and_tasks(&database).await;
@@ -242,7 +242,7 @@ impl Rounds<'_> {
         let last = |name: &str| self.samples.get(name).and_then(|samples| samples.last().copied());
         let (Some(ours), theirs) = (last("unary"), last("a")) else { return };
         let database = self.stage.fresh(Store::Postgres).await;
-        let server = Server::scrip(&database.url, &[]).await;
+        let server = Server::scrip(&database, &[]).await;
         let channels = connect(&server).await;
         let turn = self.turn(Call::Charge, Draw::Uniform(self.options.users), 8 * IN_FLIGHT);
         let outcome = open_loop::open(&channels, turn, ours / 2.0).await;
@@ -268,7 +268,7 @@ impl Rounds<'_> {
         let mut servers = Vec::new();
         let mut channels = Vec::new();
         for _ in 0..REPLICAS {
-            let server = Server::scrip(&database.url, &[]).await;
+            let server = Server::scrip(&database, &[]).await;
             channels.extend(connect(&server).await.iter().cloned());
             servers.push(server);
         }

@@ -12,7 +12,7 @@ use crate::pb::billing_service_client::BillingServiceClient;
 use crate::pb::key_service_client::KeyServiceClient;
 use crate::pb::{BatchChargeRequest, ChargeRequest, CreateAccountRequest, CreditRequest, Purse, SourceType};
 use crate::postgres::{self, Cluster};
-use crate::process::{Server, run_scrip};
+use crate::process::{Link, Server, run_scrip};
 
 /// What a user begins with: the most that one credit takes.
 const POINTS: i64 = 1_000_000_000_000;
@@ -52,6 +52,8 @@ impl Store {
 pub struct Database {
     pub store: Store,
     pub url: String,
+    /// Of a caller that may do anything; empty where none was made.
+    pub token: String,
     name: String,
 }
 
@@ -79,11 +81,14 @@ impl Stage {
 
     /// An empty database, migrated.
     async fn empty(&self, store: Store) -> Database {
-        let database = self.name(store);
+        let mut database = self.name(store);
         if store == Store::Postgres {
             self.cluster.create_database(&database.name).await;
         }
-        run_scrip(&["migrate", "--database-url", &database.url]).await;
+        let url = &database.url;
+        run_scrip(&["migrate", "--database-url", url]).await;
+        database.token =
+            run_scrip(&["tokens", "create", "bench", "--role", "admin", "--database-url", url]).await;
         database
     }
 
@@ -95,7 +100,7 @@ impl Stage {
             Store::Postgres => self.cluster.socket_url(&name),
             Store::Sqlite => format!("sqlite://{}", self.file(&name).display()),
         };
-        Database { store, url, name }
+        Database { store, url, token: String::new(), name }
     }
 
     fn file(&self, name: &str) -> PathBuf {
@@ -103,7 +108,7 @@ impl Stage {
     }
 
     async fn prepare(&self, database: &Database, users: u32) {
-        let server = Server::scrip(&database.url, &[]).await;
+        let server = Server::scrip(&database, &[]).await;
         let channels = connect(&server).await;
         let credits = (1..=i64::from(users)).zip(channels.iter().cycle()).map(|(user_id, channel)| {
             let mut client = BillingServiceClient::new(channel.clone());
@@ -150,7 +155,7 @@ impl Stage {
     pub async fn full(&self, store: Store, options: &Options) -> Database {
         let database = self.fresh(store).await;
         eprintln!("{}: {} tasks", store.name(), options.full);
-        let server = Server::scrip(&database.url, &[]).await;
+        let server = Server::scrip(&database, &[]).await;
         let channels = connect(&server).await;
         let calls = (0..options.full.div_ceil(FILL)).zip(channels.iter().cycle()).map(|(call, channel)| {
             let client = BillingServiceClient::new(channel.clone()).max_decoding_message_size(64 << 20);
@@ -162,7 +167,7 @@ impl Stage {
     }
 
     async fn copy(&self, from: &Database) -> Database {
-        let to = self.name(from.store);
+        let to = Database { token: from.token.clone(), ..self.name(from.store) };
         match from.store {
             Store::Postgres => {
                 let mut admin = self.admin().await;
@@ -207,7 +212,7 @@ impl Stage {
 }
 
 /// One BatchCharge of new tasks.
-async fn fill(mut client: BillingServiceClient<tonic::transport::Channel>, call: u32, users: u32) {
+async fn fill(mut client: BillingServiceClient<Link>, call: u32, users: u32) {
     let requests = (0..FILL).map(|item| {
         let number = u64::from(call) * u64::from(FILL) + u64::from(item);
         // In no order, as the ids of the turns are.

@@ -59,33 +59,62 @@ pub(super) async fn rows_that_fit<T>(
     write_all(connection, what, bulk, rows, bind, false).await
 }
 
+/// While SQLite's thread writes one statement's rows, the next one's are put together.
 async fn write_all<T>(
     connection: &mut SqliteConnection,
     what: &'static str,
     bulk: &Bulk,
-    mut rows: &[&T],
+    rows: &[&T],
     bind: fn(&mut Cells, &T),
     is_one_each: bool,
 ) -> Result<(), StoreError> {
-    let mut scribe = Scribe::default();
-    while !rows.is_empty() {
-        let (width, text) = bulk.widest(rows.len());
-        let (now, later) = rows.split_at(width);
-        let mut cells = Cells { arguments: SqliteArguments::default(), scribe, failed: None };
-        now.iter().for_each(|row| bind(&mut cells, row));
-        if let Some(error) = cells.failed {
-            return Err(StoreError::Bug { what, source: error });
-        }
-        let done = sqlx::query_with(AssertSqlSafe(text), cells.arguments)
-            .execute(&mut *connection)
-            .await
-            .map_err(|error| store_error(what, error))?;
+    let mut statements = Statements { what, bulk, rows, bind, scribe: Scribe::default() };
+    let mut next = statements.next()?;
+    while let Some(Filled { width, text, arguments }) = next {
+        let write = sqlx::query_with(AssertSqlSafe(text), arguments).execute(&mut *connection);
+        let (done, following) = futures::join!(write, async { statements.next() });
+        let done = done.map_err(|error| store_error(what, error))?;
         if is_one_each && done.rows_affected() != width as u64 {
             return Err(bug(what, format!("{} of {width} rows were there", done.rows_affected())));
         }
-        (rows, scribe) = (later, cells.scribe);
+        next = following?;
     }
     Ok(())
+}
+
+/// Rows on their way into statements.
+struct Statements<'a, T> {
+    what: &'static str,
+    bulk: &'a Bulk,
+    rows: &'a [&'a T],
+    bind: fn(&mut Cells, &T),
+    scribe: Scribe,
+}
+
+/// A statement and the values of its rows.
+struct Filled {
+    width: usize,
+    text: Arc<str>,
+    arguments: SqliteArguments,
+}
+
+impl<T> Statements<'_, T> {
+    /// The next statement; `None` once every row is in one.
+    fn next(&mut self) -> Result<Option<Filled>, StoreError> {
+        if self.rows.is_empty() {
+            return Ok(None);
+        }
+        let (width, text) = self.bulk.widest(self.rows.len());
+        let (now, later) = self.rows.split_at(width);
+        let scribe = std::mem::take(&mut self.scribe);
+        let mut cells = Cells { arguments: SqliteArguments::default(), scribe, failed: None };
+        now.iter().for_each(|row| (self.bind)(&mut cells, row));
+        if let Some(source) = cells.failed {
+            return Err(StoreError::Bug { what: self.what, source });
+        }
+        (self.rows, self.scribe) = (later, cells.scribe);
+        Ok(Some(Filled { width, text, arguments: cells.arguments }))
+    }
 }
 
 /// Takes a row's values in the order its statement names them.

@@ -103,7 +103,7 @@ pub(super) static INSERT_AUDIT_LOG: LazyLock<Bulk> =
     LazyLock::new(|| Bulk::of(include_str!("sql/insert_audit_log.sql")));
 
 /// How many rows one statement writes, widest first. Few widths, so that each stays prepared.
-const WIDTHS: [usize; 3] = [64, 8, 1];
+const WIDTHS: [usize; 4] = [256, 32, 4, 1];
 
 /// A statement that writes rows, as its file spells it for one row and widened to more.
 pub(super) struct Bulk {
@@ -157,6 +157,6 @@ mod tests {
             left -= bulk.widest(left).0;
             statements += 1;
         }
-        assert_eq!(statements, 7 + 6 + 4);
+        assert_eq!(statements, 1 + 7 + 5);
     }
 }
