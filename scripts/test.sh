@@ -167,6 +167,12 @@ else
     skip "PostgreSQL is there" "not found and not installable here; the tests that need it say so themselves"
 fi
 
+if has pgbouncer || [ -x /usr/sbin/pgbouncer ] || apt_installs pgbouncer; then
+    check "PgBouncer is there" true
+else
+    skip "PgBouncer is there" "not found and not installable here; the tests that need it say so themselves"
+fi
+
 if has grpcurl || [ -x "$tools/grpcurl" ]; then
     check "grpcurl is there" true
 elif ! has go; then

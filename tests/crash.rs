@@ -3,119 +3,19 @@
 
 #![allow(clippy::unwrap_used)]
 
+#[allow(dead_code, unreachable_pub, reason = "shared with the other tests")]
+#[path = "support/load.rs"]
+mod load;
 mod support;
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
-
+use load::{Load, USERS, check, fund};
 use scrip::pb;
-use scrip::pb::billing_service_client::BillingServiceClient;
 use support::client::{Scrip, charge, credit, verify};
 use support::cut_proxy::{Cut, CutProxy};
+use support::postgres;
 use support::server::Launch;
-use support::{eventually, postgres};
 use tokio::task::JoinSet;
 use tonic::Code;
-use tonic::transport::Channel;
-
-const USERS: i64 = 4;
-const FUNDS: i64 = 1_000_000;
-
-/// Callers that charge 1 point again and again, each task under its own id, resending what was not answered.
-struct Load {
-    callers: JoinSet<Vec<(i64, String)>>,
-    acknowledged: Arc<AtomicU64>,
-    stop: Arc<AtomicBool>,
-}
-
-impl Load {
-    /// `channels` are dialled lazily, so that callers outlive a server that is killed.
-    fn start(round: usize, channels: Vec<Channel>, keep_trying: bool) -> Load {
-        let acknowledged = Arc::new(AtomicU64::new(0));
-        let stop = Arc::new(AtomicBool::new(false));
-        let mut callers = JoinSet::new();
-        for (caller, channel) in channels.into_iter().enumerate() {
-            let (acknowledged, stop) = (Arc::clone(&acknowledged), Arc::clone(&stop));
-            callers.spawn(async move {
-                let mut billing = BillingServiceClient::new(channel);
-                let user_id = i64::try_from(caller).unwrap() % USERS + 1;
-                let mut charged = Vec::new();
-                'tasks: for n in 0.. {
-                    let task_id = format!("r{round}-c{caller}-{n}");
-                    while !stop.load(Ordering::Relaxed) {
-                        match billing.charge(charge(user_id, &task_id, 1)).await {
-                            Ok(_) => {
-                                charged.push((user_id, task_id));
-                                acknowledged.fetch_add(1, Ordering::Relaxed);
-                                continue 'tasks;
-                            }
-                            Err(status) => assert!(worth_retrying(&status), "{status:?}"),
-                        }
-                        if !keep_trying {
-                            break 'tasks;
-                        }
-                        tokio::time::sleep(Duration::from_millis(20)).await;
-                    }
-                    break;
-                }
-                charged
-            });
-        }
-        Load { callers, acknowledged, stop }
-    }
-
-    async fn until(&self, acknowledged: u64) {
-        eventually("charges flow", || async { self.acknowledged.load(Ordering::Relaxed) >= acknowledged })
-            .await;
-    }
-
-    async fn stop(self) -> Vec<(i64, String)> {
-        self.stop.store(true, Ordering::Relaxed);
-        self.callers.join_all().await.into_iter().flatten().collect()
-    }
-
-    /// For callers that give up by themselves.
-    async fn end(self) -> Vec<(i64, String)> {
-        self.callers.join_all().await.into_iter().flatten().collect()
-    }
-}
-
-fn worth_retrying(status: &tonic::Status) -> bool {
-    // A connection that breaks under a call is UNKNOWN or CANCELLED in this client.
-    matches!(
-        status.code(),
-        Code::Unavailable
-            | Code::Unknown
-            | Code::Cancelled
-            | Code::ResourceExhausted
-            | Code::DeadlineExceeded
-    )
-}
-
-async fn fund(scrip: &mut Scrip) {
-    for user_id in 1..=USERS {
-        scrip.credit(user_id, FUNDS, pb::Purse::Points, &format!("fund-{user_id}")).await;
-    }
-}
-
-/// Every acknowledged charge is there, the sums say so, and the books agree.
-async fn check(scrip: &mut Scrip, acknowledged: &[(i64, String)]) {
-    for (user_id, task_id) in acknowledged {
-        let task = scrip.task(task_id).await;
-        assert_eq!((task.user_id, task.money), (*user_id, 1), "{task_id} was acknowledged");
-    }
-    let (code, output) = scrip.verify().await;
-    assert_eq!(code, Some(0), "{output}");
-    for user_id in 1..=USERS {
-        let spent = FUNDS - scrip.balance(user_id).await.total;
-        let known = acknowledged.iter().filter(|(owner, _)| *owner == user_id).count();
-        assert!(
-            spent >= i64::try_from(known).unwrap(),
-            "user {user_id}: {spent} spent, {known} acknowledged"
-        );
-    }
-}
 
 async fn kill_nine_ten_times(launch: impl Fn() -> Launch, database_url: String) {
     let mut acknowledged = Vec::new();
@@ -160,11 +60,11 @@ async fn nothing_is_lost_or_doubled_when_postgres_is_killed_under_load() {
     let channels = (0..8).map(|_| scrip.server.lazy_channel()).collect();
     let load = Load::start(0, channels, true);
     for round in 1..=3 {
-        load.until(load.acknowledged.load(Ordering::Relaxed) + 50 * round).await;
+        load.until(load.acknowledged() + 50 * round).await;
         cluster.stop_immediate().await;
         cluster.restart().await;
     }
-    load.until(load.acknowledged.load(Ordering::Relaxed) + 50).await;
+    load.until(load.acknowledged() + 50).await;
     let acknowledged = load.stop().await;
     check(&mut scrip, &acknowledged).await;
     assert!(scrip.server.is_running(), "the server came through without a restart");

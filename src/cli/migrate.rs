@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use super::failure::Failure;
 use super::output::Out;
@@ -21,10 +21,23 @@ use crate::config::DatabaseArgs;
 pub(super) struct MigrateArgs {
     #[command(flatten)]
     database: DatabaseArgs,
+
+    /// Distribute the tables over the workers of a Citus cluster, whose coordinator the database is
+    ///
+    /// Everything a user owns goes to one worker, all else is on every node. It cannot be taken back. See docs/scaling.md.
+    #[arg(long, value_name = "HOW")]
+    distribute: Option<Distribute>,
+}
+
+/// How tables are distributed.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Distribute {
+    /// By Citus.
+    Citus,
 }
 
 pub(super) async fn run(args: MigrateArgs, out: &mut Out) -> Result<ExitCode, Failure> {
-    let migrated = session::migrate(&args.database.database_url).await?;
+    let migrated = session::migrate(&args.database.database_url, args.distribute.is_some()).await?;
     for name in &migrated.applied {
         out.line(format!("applied {name}"))?;
     }

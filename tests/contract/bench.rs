@@ -17,6 +17,7 @@ use uuid::Uuid;
 
 use crate::commands::{AsCommand, submission};
 use crate::invariants;
+use crate::pgbouncer::PgBouncer;
 use crate::support::model::keypool_world::World as PoolWorld;
 use crate::support::model::world::World;
 use crate::support::model::{Model, TestClock};
@@ -41,6 +42,7 @@ pub(crate) struct Bench {
     clock: Option<Arc<TestClock>>,
     fresh_ids: u32,
     _directory: Option<tempfile::TempDir>,
+    _pgbouncer: Option<PgBouncer>,
 }
 
 /// Everything stored, page by page.
@@ -81,6 +83,17 @@ impl Bench {
         Some(Bench::of(store, None, None))
     }
 
+    /// PostgreSQL behind PgBouncer in transaction mode: no two transactions need be of one session.
+    pub(crate) async fn pooled() -> Option<Bench> {
+        let cluster = postgres::shared()?;
+        let pgbouncer = PgBouncer::start(cluster.addr(), 4).await?;
+        let url = cluster.fresh_database().await;
+        let options = scrip::store::postgres::Options::default();
+        scrip::store::postgres::migrate(&url, &options).await.expect("a new database is migrated");
+        let store = scrip::store::postgres::open(&pgbouncer.url(&url), options).await.expect("it opens");
+        Some(Bench { _pgbouncer: Some(pgbouncer), ..Bench::of(store, None, None) })
+    }
+
     fn of(
         store: Arc<dyn Store>,
         clock: Option<Arc<TestClock>>,
@@ -97,6 +110,7 @@ impl Bench {
             clock,
             fresh_ids: 0,
             _directory: directory,
+            _pgbouncer: None,
         }
     }
 

@@ -29,6 +29,9 @@ mod generate;
 #[allow(dead_code, unreachable_pub, reason = "shared with the other tests")]
 #[path = "../support/invariants.rs"]
 mod invariants;
+#[allow(dead_code, unreachable_pub, reason = "shared with the other tests")]
+#[path = "../support/pgbouncer.rs"]
+mod pgbouncer;
 
 use scrip::ledger;
 use support::model::world;
@@ -164,5 +167,6 @@ macro_rules! same_as_in_memory {
 contract_suite!(model);
 contract_suite!(sqlite);
 contract_suite!(postgres);
+contract_suite!(pooled);
 
 same_as_in_memory!(sqlite, postgres);

@@ -22,6 +22,10 @@ pub const URL_VARIABLE: &str = "SCRIP_TEST_DATABASE_URL";
 /// Set to 1, the tests that need PostgreSQL say aloud that they did not run.
 pub const SKIP_VARIABLE: &str = "SCRIP_TEST_SKIP_POSTGRES";
 
+/// A program that is given the name of each new database on the server of `URL_VARIABLE`, and may do what that server needs
+/// before the tables are there: scripts/citus.sh distributes it.
+pub const PREPARE_VARIABLE: &str = "SCRIP_TEST_PREPARE";
+
 const OLDEST_MAJOR: u32 = 14;
 
 /// Waits for the end of the test process (end of file on stdin), then takes the cluster down and away.
@@ -90,8 +94,17 @@ impl Cluster {
 
     /// A cluster of its own, made by `pg_basebackup` of this one, which runs on: started as after a crash.
     pub async fn base_backup(&self) -> Cluster {
+        self.copy(false).await
+    }
+
+    /// A hot standby of this one, which streams from it; `pg_ctl promote` makes it a primary.
+    pub async fn standby(&self) -> Cluster {
+        self.copy(true).await
+    }
+
+    async fn copy(&self, is_standby: bool) -> Cluster {
         let of = Arc::clone(self.local.as_ref().expect("started here"));
-        let copied = tokio::task::spawn_blocking(move || Local::start_copy(&of));
+        let copied = tokio::task::spawn_blocking(move || Local::start_copy(&of, is_standby));
         let local = copied.await.expect("pg_basebackup");
         let url = format!("postgres://postgres@127.0.0.1:{}/postgres?sslmode=disable", local.port);
         Cluster { url, local: Some(Arc::new(local)), own: true }
@@ -132,6 +145,10 @@ impl Cluster {
         let sql = format!("CREATE DATABASE \"{name}\" TEMPLATE template0");
         sqlx::query(AssertSqlSafe(sql)).execute(&mut admin).await.expect("CREATE DATABASE");
         admin.close().await.expect("close");
+        if let Some(program) = std::env::var_os(PREPARE_VARIABLE).filter(|_| self.local.is_none()) {
+            let prepared = Command::new(program).arg(name).stdin(Stdio::null()).status().expect("it starts");
+            assert!(prepared.success(), "{PREPARE_VARIABLE} failed on {name}");
+        }
     }
 
     /// Creates an empty database under a name nobody else uses and answers its URL.
@@ -231,6 +248,12 @@ pub async fn connect(url: &str) -> PgConnection {
     options.connect().await.unwrap_or_else(|why| panic!("cannot connect to {url}: {why}"))
 }
 
+/// A program that is run as the user that PostgreSQL runs under here: for one that refuses to run as root, too.
+pub fn unprivileged(program: &Path) -> Command {
+    let tools = Tools::find().unwrap_or_else(|why| panic!("{why}"));
+    tools.command(program.to_str().expect("a printable path"))
+}
+
 /// The same database reached through another address (a proxy in front of the server).
 pub fn through(url: &str, addr: SocketAddr) -> String {
     let (scheme, authority, rest) = split(url);
@@ -268,11 +291,15 @@ impl Local {
         local
     }
 
-    fn start_copy(of: &Local) -> Local {
+    fn start_copy(of: &Local, is_standby: bool) -> Local {
         let mut local = Local::prepare();
         let mut backup = local.tools.command("pg_basebackup");
         backup.args(["--host=127.0.0.1", "--username=postgres", "--checkpoint=fast", "--wal-method=stream"]);
         backup.arg(format!("--port={}", of.port)).arg("-D").arg(local.data());
+        if is_standby {
+            // Writes standby.signal, and where the primary is.
+            backup.arg("--write-recovery-conf");
+        }
         run(&mut backup).unwrap_or_else(|why| panic!("{why}"));
         let socket_directory = local.root.to_str().expect("a printable temporary directory");
         local.configure(&format!("unix_socket_directories = '{socket_directory}'\n"));

@@ -12,9 +12,10 @@ use sqlx::postgres::PgRow;
 use super::super::{AuditSnapshot, PoolRows, StoreError, StoredEntry, TaskRecord};
 use super::connect::Target;
 use super::decode::{self, Columns};
-use super::error::{Trouble, within};
+use super::error::Trouble;
 use super::keys_decode;
-use super::reader::{Statement, moment};
+use super::reader::moment;
+use super::session::{self, Purpose, Statement};
 use crate::keypool::Lease;
 use crate::ledger::{RequestRecord, User, UserId};
 
@@ -32,8 +33,8 @@ impl PostgresSnapshot {
     pub(super) async fn open(target: &Target) -> Result<Self, StoreError> {
         const WHAT: &str = "opening a snapshot";
         let mut connection = target.connect_reader().await?;
-        let begin = sqlx::raw_sql("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").execute(&mut connection);
-        within(target.limit, begin).await.map_err(|trouble| trouble.store_error(WHAT))?;
+        let begun = target.begin_for_good(&mut connection, Purpose::Snapshot).await;
+        begun.map_err(|trouble| trouble.store_error(WHAT))?;
         let mut snapshot = Self { connection: Some(connection), limit: target.limit };
         // The first statement fixes what is seen.
         snapshot.rows(WHAT, sqlx::query(include_str!("sql/reader_now.sql"))).await?;
@@ -45,7 +46,7 @@ impl PostgresSnapshot {
             let source = "the snapshot ended with an earlier failure".into();
             return Err(StoreError::Unavailable { what, source });
         };
-        let answer = within(self.limit, statement.fetch_all(&mut connection)).await;
+        let answer = session::rows(&mut connection, self.limit, statement).await;
         let rows = answer.map_err(|trouble| trouble.store_error(what))?;
         self.connection = Some(connection);
         Ok(rows)

@@ -9,27 +9,32 @@
 use std::net::IpAddr;
 use std::path::Path;
 use std::str::FromStr;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgSslMode};
 use sqlx::{ConnectOptions, PgConnection, PgPool};
+use tokio::time::Instant;
 
 use super::super::StoreError;
-use super::Options;
 use super::error::{Trouble, database, store_error, within};
+use super::session::{Openings, PATIENCE, Purpose};
+use super::{Options, citus};
 
 /// How long a writer waits for another's row locks, if its limit is not shorter: then the batch is decided again.
-const LOCK_WAIT: Duration = Duration::from_secs(5);
+pub(super) const LOCK_WAIT: Duration = Duration::from_secs(5);
 /// When the server ends a writer's session that went silent inside a transaction, so that its locks do not stay: a
 /// replica that froze in mid-batch holds up all others that long. Sooner than a statement's limit: whoever asks what
 /// became of the batch outlasts it.
-const WRITER_IDLE: Duration = Duration::from_secs(8);
+pub(super) const WRITER_IDLE: Duration = Duration::from_secs(8);
 /// Likewise of a reader, whose snapshot only keeps old rows from being cleaned up.
-const READER_IDLE: Duration = Duration::from_secs(600);
+pub(super) const READER_IDLE: Duration = Duration::from_secs(600);
 /// How long a reader waits for a free connection.
 const ACQUIRE: Duration = Duration::from_millis(500);
 /// How much later than the client the server gives up on a statement: it ends those that nobody waits for any more.
 const GRACE: Duration = Duration::from_secs(1);
+/// How long after the readers have left a server they do not leave the next one.
+const STAY: Duration = Duration::from_secs(1);
 
 /// Where the database is, and how its sessions are set. Has no `Debug`: it holds the password.
 #[derive(Clone)]
@@ -38,12 +43,20 @@ pub(super) struct Target {
     /// The limit of one statement.
     pub(super) limit: Duration,
     connect_limit: Duration,
+    /// The words that begin transactions, if a pooler is between that hands each to another session.
+    pub(super) pooled: Option<Arc<Openings>>,
+    /// Whether the tables are distributed by Citus.
+    pub(super) distributed: bool,
+    /// When the readers' connections were told to go, if ever: older ones are closed when they are next asked for.
+    left: Arc<Mutex<Option<Instant>>>,
 }
 
 impl Target {
     /// Reads the URL. Its own text is never repeated: it may hold a password.
     pub(super) fn new(url: &str, options: &Options) -> Result<Self, StoreError> {
         check_parameters(url)?;
+        let (url, is_pooled) = take_pooler(url)?;
+        let url = url.as_str();
         let parsed = PgConnectOptions::from_str(url).map_err(|_| {
             StoreError::Refused(
                 "the database URL cannot be read: it must look like \
@@ -66,11 +79,29 @@ impl Target {
             }
             _ => parsed,
         };
+        let parsed = parsed.application_name(&options.application_name);
         Ok(Self {
-            options: parsed.application_name(&options.application_name),
+            // A pooler refuses a parameter of a session that it does not keep track of.
+            options: if is_pooled {
+                parsed.extra_float_digits(None).statement_cache_capacity(0)
+            } else {
+                parsed
+            },
             limit: options.statement_timeout,
             connect_limit: options.connect_timeout,
+            pooled: is_pooled.then(|| Openings::new(options.statement_timeout)),
+            distributed: false,
+            left: Arc::default(),
         })
+    }
+
+    /// The server takes no writes any more: whoever reads leaves it as well, for it may be a standby that falls behind,
+    /// and the address may lead to another by now.
+    pub(super) fn leave(&self) {
+        let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
+        if left.is_none_or(|moment| moment.elapsed() > STAY) {
+            *left = Some(Instant::now());
+        }
     }
 
     /// `host:port/database`, or the socket's directory in the place of the host.
@@ -85,14 +116,18 @@ impl Target {
     /// A connection for the checks and migrations when the store is opened. What keeps it from opening is said in
     /// words an operator can act on.
     pub(super) async fn connect_to_check(&self) -> Result<PgConnection, StoreError> {
-        let connected = match within(self.connect_limit, self.options.connect()).await {
-            Ok(mut connection) => {
+        let connected = async {
+            let mut connection = within(self.connect_limit, self.options.connect()).await?;
+            if self.pooled.is_some() {
+                // One session for all that is looked at.
+                self.begin_for_good(&mut connection, Purpose::Check).await?;
+            } else {
                 let session = sqlx::query(include_str!("sql/session_migration.sql"));
-                within(self.limit, session.execute(&mut connection)).await.map(|_| connection)
+                within(self.limit, session.execute(&mut connection)).await?;
             }
-            Err(trouble) => Err(trouble),
+            Ok(connection)
         };
-        connected.map_err(|trouble| self.refusal(trouble))
+        connected.await.map_err(|trouble| self.refusal(trouble))
     }
 
     /// A writer's connection.
@@ -100,11 +135,17 @@ impl Target {
         const WHAT: &str = "connecting a writer";
         let unreachable = |trouble: Trouble| trouble.store_error(WHAT);
         let mut connection = within(self.connect_limit, self.options.connect()).await.map_err(unreachable)?;
+        if self.pooled.is_some() {
+            return Ok(connection);
+        }
         let session = sqlx::query(include_str!("sql/session_writer.sql"))
-            .bind(millis(self.limit + GRACE))
+            .bind(deadline(self.limit))
             .bind(millis(LOCK_WAIT.min(self.limit / 2)))
             .bind(millis(WRITER_IDLE));
         within(self.limit, session.execute(&mut connection)).await.map_err(unreachable)?;
+        if self.distributed {
+            within(self.limit, citus::set(&mut connection)).await.map_err(unreachable)?;
+        }
         Ok(connection)
     }
 
@@ -113,17 +154,43 @@ impl Target {
         const WHAT: &str = "connecting a reader";
         let unreachable = |trouble: Trouble| trouble.store_error(WHAT);
         let mut connection = within(self.connect_limit, self.options.connect()).await.map_err(unreachable)?;
-        within(self.limit, set_reader(&mut connection, self.limit)).await.map_err(unreachable)?;
+        if self.pooled.is_none() {
+            let set = set_reader(&mut connection, (self.limit, self.distributed));
+            within(self.limit, set).await.map_err(unreachable)?;
+        }
+        Ok(connection)
+    }
+
+    /// A reader's connection with a snapshot open on it, from which a run reads what it judges.
+    pub(super) async fn connect_for_evidence(&self) -> Result<PgConnection, StoreError> {
+        const WHAT: &str = "beginning to read the evidence";
+        let mut connection = self.connect_reader().await?;
+        let begun = async {
+            if self.pooled.is_none() {
+                let session = sqlx::query(include_str!("reconcile/sql/session_evidence.sql"));
+                within(self.limit, session.bind(millis(PATIENCE)).execute(&mut connection)).await?;
+            }
+            self.begin_for_good(&mut connection, Purpose::Evidence).await
+        };
+        begun.await.map_err(|trouble| trouble.store_error(WHAT))?;
         Ok(connection)
     }
 
     /// The readers' pool; it connects when it is first used.
     pub(super) fn readers(&self, size: u32) -> PgPool {
-        let limit = self.limit;
+        let (is_pooled, left) = (self.pooled.is_some(), Arc::clone(&self.left));
+        let of = (self.limit, self.distributed);
         PgPoolOptions::new()
             .max_connections(size.max(1))
             .acquire_timeout(ACQUIRE)
-            .after_connect(move |connection, _| Box::pin(set_reader(connection, limit)))
+            .after_connect(move |connection, _| {
+                Box::pin(async move { if is_pooled { Ok(()) } else { set_reader(connection, of).await } })
+            })
+            .before_acquire(move |_, of| {
+                let left = *left.lock().unwrap_or_else(PoisonError::into_inner);
+                let may_stay = left.is_none_or(|moment| of.age < moment.elapsed());
+                Box::pin(async move { Ok(may_stay) })
+            })
             .connect_lazy_with(self.options.clone())
     }
 
@@ -143,6 +210,11 @@ impl Target {
                 "the database at {place} refuses the login of {user:?}: check the user, the password and sslmode in \
                  the database URL, and the server's pg_hba.conf"
             )),
+            (_, Some("08P01")) if self.pooled.is_none() => StoreError::Refused(format!(
+                "what answers at {place} is not PostgreSQL itself but a pooler, which refuses how scrip connects: if \
+                 its pool_mode is transaction, add pgbouncer=true to the database URL; if it is session, add \
+                 extra_float_digits to its ignore_startup_parameters"
+            )),
             (sqlx::Error::Tls(_), _) => StoreError::Refused(format!(
                 "no TLS connection to the database at {place}: the server offers none, or its certificate does not \
                  pass. Give the server a certificate (and sslrootcert in the URL); on a network you trust, add \
@@ -153,13 +225,21 @@ impl Target {
     }
 }
 
-async fn set_reader(connection: &mut PgConnection, limit: Duration) -> Result<(), sqlx::Error> {
+async fn set_reader(
+    connection: &mut PgConnection,
+    (limit, is_distributed): (Duration, bool),
+) -> Result<(), sqlx::Error> {
     sqlx::query(include_str!("sql/session_reader.sql"))
-        .bind(millis(limit + GRACE))
+        .bind(deadline(limit))
         .bind(millis(READER_IDLE))
-        .execute(connection)
-        .await
-        .map(drop)
+        .execute(&mut *connection)
+        .await?;
+    if is_distributed { citus::set(connection).await } else { Ok(()) }
+}
+
+/// When the server gives up on a statement that the client waits for so long.
+pub(super) fn deadline(limit: Duration) -> String {
+    millis(limit + GRACE)
 }
 
 /// As PostgreSQL reads a setting without a unit.
@@ -174,7 +254,7 @@ fn names_sslmode(url: &str) -> bool {
 }
 
 /// What may follow the `?` of a database URL.
-const PARAMETERS: [&str; 17] = [
+const PARAMETERS: [&str; 18] = [
     "sslmode",
     "ssl-mode",
     "sslrootcert",
@@ -192,7 +272,31 @@ const PARAMETERS: [&str; 17] = [
     "user",
     "password",
     "options",
+    POOLER,
 ];
+
+/// Says of a database URL that it leads to a pooler which hands each transaction to another session.
+const POOLER: &str = "pgbouncer";
+
+/// The URL without what only scrip reads of it, and whether it leads to such a pooler.
+fn take_pooler(url: &str) -> Result<(String, bool), StoreError> {
+    let Some((before, query)) = url.split_once('?') else { return Ok((url.to_owned(), false)) };
+    let of_pooler = |pair: &&str| pair.split('=').next() == Some(POOLER);
+    let (mine, others): (Vec<&str>, Vec<&str>) = query.split('&').partition(of_pooler);
+    let is_pooled = match mine.last().map(|pair| pair.split_once('=').map_or("", |(_, value)| value)) {
+        None | Some("false") => false,
+        Some("true") => true,
+        Some(_) => {
+            return Err(StoreError::Refused(
+                "pgbouncer in the database URL is true or false: true if it leads to PgBouncer with pool_mode = \
+                 transaction"
+                    .to_owned(),
+            ));
+        }
+    };
+    let rest = if others.is_empty() { String::new() } else { format!("?{}", others.join("&")) };
+    Ok((format!("{before}{rest}"), is_pooled))
+}
 
 /// Refuses a parameter that the driver would ignore: a mistyped `sslmode` must not mean "without". Its value may be a
 /// secret and is not repeated.
@@ -240,6 +344,22 @@ mod tests {
             error.to_string().contains("sslpassword") && !error.to_string().contains("canary"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn a_url_says_whether_it_leads_to_a_pooler_and_the_driver_does_not_see_that() {
+        let taken = |url: &str| take_pooler(url).expect("it can be read");
+        let plain = "postgres://u@localhost/scrip".to_owned();
+        assert_eq!(taken("postgres://u@localhost/scrip?pgbouncer=true"), (plain.clone(), true));
+        assert_eq!(taken("postgres://u@localhost/scrip?pgbouncer=false"), (plain.clone(), false));
+        assert_eq!(taken(&plain), (plain, false));
+        let (rest, is_pooled) = taken("postgres://u@h/d?sslmode=disable&pgbouncer=true&user=v");
+        assert_eq!((&*rest, is_pooled), ("postgres://u@h/d?sslmode=disable&user=v", true));
+        let Err(refused) = Target::new("postgres://u@localhost/scrip?pgbouncer=on", &Options::default())
+        else {
+            panic!("it is refused")
+        };
+        assert!(refused.to_string().contains("true or false"), "{refused}");
     }
 
     #[test]

@@ -14,9 +14,10 @@ use sqlx::postgres::PgBindIterExt;
 use sqlx::{PgConnection, Row};
 use uuid::Uuid;
 
-use super::error::{Trouble, within};
+use super::error::Trouble;
+use super::session::{Statement, execute, row};
 use super::time::Stamp;
-use super::write::{Statement, expect, stamp, text};
+use super::write::{expect, stamp, text};
 use crate::keypool::{
     Account, AccountKey, AuditLine, Circuit, KeyWrite, Lease, LeaseOutcome, Plan, Purpose, Reseal, Workspace,
 };
@@ -83,7 +84,7 @@ async fn write_part(
         .bind(part.leases.iter().map(|lease| lease.outcome.map(LeaseOutcome::as_str)).bind_iter());
     let statement = bind_new_leases(statement, &part.new_leases);
     let statement = bind_audit(statement, part.audit);
-    let found = within(limit, statement.fetch_one(connection)).await?;
+    let found = row(connection, limit, statement).await?;
     expect(found.try_get("workspaces")?, part.workspaces.len(), "workspaces")?;
     expect(found.try_get("accounts")?, part.accounts.len(), "accounts")?;
     expect(found.try_get("leases")?, part.leases.len(), "leases")
@@ -110,7 +111,7 @@ async fn write_accounts(connection: &mut PgConnection, limit: Duration, plan: &P
     let statement = bind_accounts(statement, &accounts);
     let statement = bind_keys(statement, &new_keys);
     let statement = bind_keys(statement, &changed_keys);
-    let found: i64 = within(limit, statement.fetch_one(connection)).await?.try_get("keys")?;
+    let found: i64 = row(connection, limit, statement).await?.try_get("keys")?;
     expect(found, changed_keys.len(), "keys")
 }
 
@@ -121,7 +122,7 @@ async fn write_balances(connection: &mut PgConnection, limit: Duration, plan: &P
     let statement = sqlx::query(include_str!("sql/writer_write_balances.sql"))
         .bind(plan.balances.iter().map(|(workspace, _)| &**workspace).bind_iter())
         .bind(plan.balances.iter().map(|(_, balance)| *balance).bind_iter());
-    within(limit, statement.execute(connection)).await.map(drop)
+    execute(connection, limit, statement).await.map(drop)
 }
 
 async fn reseal(connection: &mut PgConnection, limit: Duration, plan: &Plan) -> Result<(), Trouble> {
@@ -144,7 +145,7 @@ async fn reseal(connection: &mut PgConnection, limit: Duration, plan: &Plan) -> 
         .bind(reseals.iter().map(|reseal| &*reseal.before.bytes).bind_iter())
         .bind(reseals.iter().map(|reseal| &*reseal.after.kek_id).bind_iter())
         .bind(reseals.iter().map(|reseal| &*reseal.after.bytes).bind_iter());
-    within(limit, statement.execute(connection)).await.map(drop)
+    execute(connection, limit, statement).await.map(drop)
 }
 
 fn bind_workspaces<'q>(statement: Statement<'q>, workspaces: &'q [&'q Workspace]) -> Statement<'q> {

@@ -14,10 +14,10 @@ use sqlx::{Connection, PgConnection};
 
 use super::super::migration::migrator;
 use super::super::{MigrationReport, StoreError};
-use super::Options;
 use super::connect::Target;
 use super::error::store_error;
 use super::schema::{self, Applied};
+use super::{DIRECTLY, Options, citus};
 
 /// Number, name and SQL of each migration, ascending. Append-only, in step with those of SQLite.
 const MIGRATIONS: [(i32, &str, &str); 5] = [
@@ -34,12 +34,29 @@ const MIGRATIONS: [(i32, &str, &str); 5] = [
 /// [`StoreError::Refused`] for a database that is not scrip's or too new; otherwise what went wrong.
 pub async fn migrate(url: &str, options: &Options) -> Result<MigrationReport, StoreError> {
     let target = Target::new(url, options)?;
+    if target.pooled.is_some() {
+        return Err(StoreError::Refused(format!(
+            "no migration runs through a pooler, which keeps no lock from one transaction to the next: run it{DIRECTLY}"
+        )));
+    }
     let mut connection = target.connect_to_check().await?;
-    schema::server(&mut connection, target.limit).await?;
+    let server = schema::server(&mut connection, target.limit).await?;
     let report = run(&mut connection, target.limit).await?;
+    if options.distribute && !server.distributed {
+        distribute(&mut connection, target.limit).await?;
+    }
     // Nothing is left to be said: a server that is gone by now has done its part.
     connection.close().await.ok();
     Ok(report)
+}
+
+/// Distributes the tables, unless another one did while this one waited for the lock.
+async fn distribute(connection: &mut PgConnection, limit: Duration) -> Result<(), StoreError> {
+    connection.lock().await.map_err(migration_error)?;
+    if !schema::server(connection, limit).await?.distributed {
+        citus::distribute(connection, limit).await?;
+    }
+    connection.unlock().await.map_err(migration_error)
 }
 
 /// The numbers of this binary's migrations.

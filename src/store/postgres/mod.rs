@@ -14,6 +14,7 @@
 //! pool; what reconciliation keeps and judges is in `reconcile`. All SQL is in `sql/`, one statement a file; a test prepares every one of them.
 
 mod audit;
+mod citus;
 mod connect;
 mod decode;
 mod error;
@@ -25,6 +26,7 @@ mod reader;
 mod reconcile;
 mod safety;
 mod schema;
+mod session;
 mod time;
 mod tokens;
 mod write;
@@ -62,6 +64,8 @@ pub struct Options {
     pub readers: u32,
     /// Whether to bring the tables up to date; otherwise a database that is behind is refused.
     pub migrate: bool,
+    /// Whether [`migrate`](migrate()) also distributes the tables over the workers of a Citus cluster, if they are not yet.
+    pub distribute: bool,
     /// What it tells of itself, and to whom.
     pub meters: Meters,
     /// What the server must promise.
@@ -76,6 +80,7 @@ impl Default for Options {
             connect_timeout: Duration::from_secs(5),
             readers: 8,
             migrate: false,
+            distribute: false,
             meters: Meters::off(),
             safety: Safety::default(),
         }
@@ -91,6 +96,9 @@ pub struct Postgres {
     measured: Statements,
 }
 
+/// Where migrations run, if the servers themselves come through a pooler.
+const DIRECTLY: &str = " with a database URL that leads to PostgreSQL itself, not to the pooler";
+
 /// Opens the database at `url`.
 ///
 /// # Errors
@@ -101,12 +109,14 @@ pub async fn open(url: &str, options: Options) -> Result<Arc<dyn Store>, StoreEr
     let server = schema::server(&mut connection, target.limit).await?;
     let asked = (options.safety, &*target.place(&server.database));
     safety::check(&mut connection, target.limit, asked).await?;
-    if options.migrate {
+    let target = target.distributed(server.distributed)?;
+    if options.migrate && target.pooled.is_none() {
         migrate::run(&mut connection, target.limit).await?;
     } else if !schema::applied(&mut connection, target.limit).await?.is_complete() {
         return Err(StoreError::Refused(format!(
-            "the database at {} has not been migrated to this release: run `scrip migrate`",
-            target.place(&server.database)
+            "the database at {} has not been migrated to this release: run `scrip migrate`{}",
+            target.place(&server.database),
+            if target.pooled.is_some() { DIRECTLY } else { "" }
         )));
     }
     #[cfg(feature = "mutants")]
@@ -116,7 +126,9 @@ pub async fn open(url: &str, options: Options) -> Result<Arc<dyn Store>, StoreEr
     }
     // The checks are done: how the connection ends is of no account.
     connection.close().await.ok();
-    let description = format!("PostgreSQL {} at {}", server.version, target.place(&server.database));
+    let place = target.place(&server.database);
+    let among = if target.distributed { ", distributed by Citus" } else { "" };
+    let description = format!("PostgreSQL {} at {place}{among}", server.version);
     let reader = Arc::new(PostgresReader::new(target.clone(), options.readers, &options.meters));
     let reconcile = Arc::new(PostgresReconcile::new(target.clone(), Arc::clone(&reader)));
     let measured = options.meters.database().statements("postgresql");

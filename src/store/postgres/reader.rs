@@ -4,9 +4,8 @@
 //! is not answered takes its connection with it: what is left of the answer must not meet the next question.
 
 use futures::future::BoxFuture;
-use sqlx::postgres::{PgArguments, PgBindIterExt, PgRow};
-use sqlx::query::Query;
-use sqlx::{PgPool, Postgres};
+use sqlx::PgPool;
+use sqlx::postgres::{PgBindIterExt, PgRow};
 use tokio::time::Instant;
 
 use super::super::rows::Range;
@@ -18,14 +17,13 @@ use super::super::{
 use super::audit::PostgresSnapshot;
 use super::connect::Target;
 use super::decode::{self, Columns};
-use super::error::{Trouble, within};
+use super::error::Trouble;
 use super::keys_decode;
+use super::session::{Purpose, Statement};
 use super::time::Stamp;
 use crate::keypool::{AccountId, AccountKey};
 use crate::ledger::{Entry, EntryRange, Micros, Text, User, UserId};
 use crate::meter::{Meters, Pool, Statements};
-
-pub(super) type Statement<'q> = Query<'q, Postgres, PgArguments>;
 
 /// How many tasks one statement looks through for the few that are stuck.
 const WINDOW: i64 = 50_000;
@@ -54,7 +52,7 @@ impl PostgresReader {
         let acquired = self.pool.acquire().await;
         let mut connection = acquired.map_err(|error| Trouble::Driver(error).store_error(what))?;
         let began = Instant::now();
-        match within(self.target.limit, statement.fetch_all(&mut *connection)).await {
+        match self.target.rows_alone(&mut connection, Purpose::Read, statement).await {
             Ok(rows) => {
                 self.measured.read(began.elapsed());
                 Ok(rows)

@@ -7,7 +7,8 @@ use std::time::Duration;
 use sqlx::{PgConnection, Row};
 
 use super::super::StoreError;
-use super::error::{store_error, within};
+use super::error::store_error;
+use super::session;
 
 /// What a database must promise before it is opened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -43,8 +44,8 @@ pub(super) async fn check(
     if safety == Safety::NotAsked {
         return Ok(());
     }
-    let asked = sqlx::query(include_str!("sql/server_safety.sql")).fetch_one(connection);
-    let row = within(limit, asked).await.map_err(|trouble| trouble.store_error(WHAT))?;
+    let asked = sqlx::query(include_str!("sql/server_safety.sql"));
+    let row = session::row(connection, limit, asked).await.map_err(|trouble| trouble.store_error(WHAT))?;
     let read = || -> Result<Settings, sqlx::Error> {
         Ok(Settings {
             fsync: row.try_get("fsync")?,

@@ -6,8 +6,8 @@ use sqlx::{PgConnection, Row};
 
 use super::super::StoreError;
 use super::super::migration::can_live_with;
-use super::error::{store_error, within};
-use super::migrate;
+use super::error::{Trouble, store_error};
+use super::{migrate, session};
 
 /// The oldest PostgreSQL the SQL was written for.
 const OLDEST_SERVER: i32 = 140_000;
@@ -19,21 +19,25 @@ pub(super) struct Server {
     pub(super) version: String,
     /// The database's name.
     pub(super) database: String,
+    /// Whether the tables are distributed.
+    pub(super) distributed: bool,
 }
 
 /// Asks the server who it is and refuses one that is too old.
 pub(super) async fn server(connection: &mut PgConnection, limit: Duration) -> Result<Server, StoreError> {
     const WHAT: &str = "reading the server's version";
-    let asked = sqlx::query(include_str!("sql/server.sql")).fetch_one(connection);
-    let row = within(limit, asked).await.map_err(|trouble| trouble.store_error(WHAT))?;
+    let asked = sqlx::query(include_str!("sql/server.sql"));
+    let row = session::row(connection, limit, asked).await.map_err(|trouble| trouble.store_error(WHAT))?;
     let read = || -> Result<_, sqlx::Error> {
         let number: i32 = row.try_get("version_number")?;
         let version: String = row.try_get("version")?;
         let database: String = row.try_get("database")?;
         let schema: Option<String> = row.try_get("schema")?;
-        Ok((number, version, database, schema))
+        let distributed: bool = row.try_get("distributed")?;
+        Ok((number, version, database, schema, distributed))
     };
-    let (number, version, database, schema) = read().map_err(|error| store_error(WHAT, error))?;
+    let (number, version, database, schema, distributed) =
+        read().map_err(|error| store_error(WHAT, error))?;
     let version = version.split(' ').next().unwrap_or_default().to_owned();
     if number < OLDEST_SERVER {
         return Err(StoreError::Refused(format!(
@@ -47,7 +51,7 @@ pub(super) async fn server(connection: &mut PgConnection, limit: Duration) -> Re
              (ALTER ROLE … SET search_path = …)"
         )));
     }
-    Ok(Server { version, database })
+    Ok(Server { version, database, distributed })
 }
 
 /// How far the database was migrated.
@@ -66,12 +70,12 @@ impl Applied {
 
 /// Reads how far the database was migrated; refuses one with foreign `ts_` tables, and one that needs a newer scrip.
 pub(super) async fn applied(connection: &mut PgConnection, limit: Duration) -> Result<Applied, StoreError> {
-    let tables = within(limit, tables(connection)).await;
+    let tables = tables(connection, limit).await;
     let tables = tables.map_err(|trouble| trouble.store_error("listing the tables"))?;
     if !tables.iter().any(|name| name == "scrip_schema") {
         return if tables.is_empty() { Ok(Applied::default()) } else { Err(foreign(&tables)) };
     }
-    let rows = within(limit, versions(connection)).await;
+    let rows = versions(connection, limit).await;
     let rows = rows.map_err(|trouble| match trouble.store_error("reading scrip_schema") {
         // A table of that name with other columns.
         StoreError::Bug { .. } => foreign(&["scrip_schema".to_owned()]),
@@ -83,13 +87,13 @@ pub(super) async fn applied(connection: &mut PgConnection, limit: Duration) -> R
     Ok(Applied { versions: rows.into_iter().map(|(version, _)| version).collect() })
 }
 
-async fn tables(connection: &mut PgConnection) -> Result<Vec<String>, sqlx::Error> {
-    let rows = sqlx::query(include_str!("sql/schema_tables.sql")).fetch_all(connection).await?;
-    rows.iter().map(|row| row.try_get("name")).collect()
+async fn tables(connection: &mut PgConnection, limit: Duration) -> Result<Vec<String>, Trouble> {
+    let rows = session::rows(connection, limit, sqlx::query(include_str!("sql/schema_tables.sql"))).await?;
+    Ok(rows.iter().map(|row| row.try_get("name")).collect::<Result<_, _>>()?)
 }
 
-async fn versions(connection: &mut PgConnection) -> Result<Vec<(i32, String)>, sqlx::Error> {
-    let rows = sqlx::query(include_str!("sql/schema_versions.sql")).fetch_all(connection).await?;
+async fn versions(connection: &mut PgConnection, limit: Duration) -> Result<Vec<(i32, String)>, Trouble> {
+    let rows = session::rows(connection, limit, sqlx::query(include_str!("sql/schema_versions.sql"))).await?;
     rows.iter().map(|row| Ok((row.try_get("version")?, row.try_get("oldest_binary")?))).collect()
 }
 

@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 use sqlx::postgres::PgRow;
-use sqlx::{Connection, PgConnection};
+use sqlx::{Connection, PgTransaction};
 
 use super::connect::Target;
 use super::decode::{Columns, Decoded};
 use super::error::{Trouble, within};
 use super::reader::PostgresReader;
+use super::session::{self, Purpose};
 use super::time::Stamp;
 use crate::store::StoreError;
 use crate::store::tokens::{
@@ -43,11 +44,16 @@ impl PostgresTokens {
     async fn change<T>(
         &self,
         what: &'static str,
-        work: impl AsyncFnOnce(&mut PgConnection, Duration) -> Result<T, Trouble>,
+        work: impl AsyncFnOnce(&mut PgTransaction<'_>, Duration) -> Result<T, Trouble>,
     ) -> Result<T, StoreError> {
         let mut connection = self.target.connect_writer().await?;
-        let done = work(&mut connection, self.target.limit).await;
-        let done = done.map_err(|trouble| trouble.store_error(what))?;
+        let limit = self.target.limit;
+        let done = async {
+            let mut transaction = self.target.begin(&mut connection, Purpose::Write).await?;
+            let done = work(&mut transaction, limit).await?;
+            within(limit, transaction.commit()).await.map(|()| done)
+        };
+        let done = done.await.map_err(|trouble: Trouble| trouble.store_error(what))?;
         // It is written: how the connection ends is of no account.
         within(self.target.limit, connection.close()).await.ok();
         Ok(done)
@@ -65,7 +71,9 @@ impl TokenStore for PostgresTokens {
     }
 
     fn create<'a>(&'a self, new: &'a NewToken) -> BoxFuture<'a, Result<CreatedToken, StoreError>> {
-        Box::pin(self.change("keeping a token", async |connection, limit| keep(connection, limit, new).await))
+        Box::pin(
+            self.change("keeping a token", async |transaction, limit| keep(transaction, limit, new).await),
+        )
     }
 
     fn revoke<'a>(
@@ -74,22 +82,21 @@ impl TokenStore for PostgresTokens {
         actor: &'a str,
         reason: &'a str,
     ) -> BoxFuture<'a, Result<Vec<TokenRow>, StoreError>> {
-        Box::pin(self.change("revoking a token", async |connection, limit| {
-            end(connection, limit, which, (actor, reason)).await
+        Box::pin(self.change("revoking a token", async |transaction, limit| {
+            end(transaction, limit, which, (actor, reason)).await
         }))
     }
 }
 
 async fn keep(
-    connection: &mut PgConnection,
+    transaction: &mut PgTransaction<'_>,
     limit: Duration,
     new: &NewToken,
 ) -> Result<CreatedToken, Trouble> {
-    let mut transaction = within(limit, connection.begin()).await?;
     let ended = sqlx::query(include_str!("sql/tokens_end.sql"));
-    within(limit, ended.execute(&mut *transaction)).await?;
+    session::execute(transaction, limit, ended).await?;
     let places = sqlx::query(include_str!("sql/tokens_places.sql")).bind(&*new.name);
-    let places = within(limit, places.fetch_one(&mut *transaction)).await?;
+    let places = session::row(transaction, limit, places).await?;
     let columns = Columns::new(&places, "reading tokens");
     let wrong = |error: StoreError| Trouble::Wrong(error.to_string());
     let is_taken = |column| columns.get::<bool>(column).map_err(wrong);
@@ -109,7 +116,7 @@ async fn keep(
         .bind(new.users.map(|(first, _)| first))
         .bind(new.users.map(|(_, last)| last))
         .bind(new.expire_time.map(Stamp));
-    let kept = within(limit, kept.fetch_one(&mut *transaction)).await?;
+    let kept = session::row(transaction, limit, kept).await?;
     let kept = row(&kept).map_err(wrong)?;
     let expires = new.expire_time.and_then(|moment| jiff::Timestamp::from_microsecond(moment.0).ok());
     let expires = expires.map(|moment| moment.to_string());
@@ -118,13 +125,12 @@ async fn keep(
         .bind(kept.id.to_string())
         .bind("created")
         .bind(new.changes(expires.as_deref()));
-    within(limit, line.execute(&mut *transaction)).await?;
-    within(limit, transaction.commit()).await?;
+    session::execute(transaction, limit, line).await?;
     Ok(CreatedToken::Kept(kept))
 }
 
 async fn end(
-    connection: &mut PgConnection,
+    transaction: &mut PgTransaction<'_>,
     limit: Duration,
     which: &WhichTokens,
     (actor, reason): (&str, &str),
@@ -133,9 +139,8 @@ async fn end(
         WhichTokens::Id(id) => (Some(*id), None),
         WhichTokens::Name(name) => (None, Some(&**name)),
     };
-    let mut transaction = within(limit, connection.begin()).await?;
     let revoked = sqlx::query(include_str!("sql/tokens_revoke.sql")).bind(id).bind(name);
-    let revoked = within(limit, revoked.fetch_all(&mut *transaction)).await?;
+    let revoked = session::rows(transaction, limit, revoked).await?;
     let revoked = revoked.iter().map(row).collect::<Decoded<Vec<TokenRow>>>();
     let revoked = revoked.map_err(|error| Trouble::Wrong(error.to_string()))?;
     for token in &revoked {
@@ -144,9 +149,8 @@ async fn end(
             .bind(token.id.to_string())
             .bind(reason)
             .bind(revoked_changes(token));
-        within(limit, line.execute(&mut *transaction)).await?;
+        session::execute(transaction, limit, line).await?;
     }
-    within(limit, transaction.commit()).await?;
     Ok(revoked)
 }
 

@@ -6,19 +6,17 @@
 
 use std::time::Duration;
 
-use sqlx::postgres::{PgArguments, PgBindIterExt};
-use sqlx::query::Query;
-use sqlx::{PgConnection, Postgres, Row};
+use sqlx::postgres::PgBindIterExt;
+use sqlx::{PgConnection, Row};
 use uuid::Uuid;
 
-use super::error::{Trouble, within};
+use super::error::Trouble;
+use super::session::{Statement, execute, row};
 use super::time::Stamp;
 use crate::ledger::{
     Change, EntryRange, Fingerprint, Frozen, HoldState, Micros, Plan, RequestRecord, Task, TaskWrite, Text,
     User,
 };
-
-pub(super) type Statement<'q> = Query<'q, Postgres, PgArguments>;
 
 /// Writes a plan. `batch_id` is `None` where it has been written before. Whatever does not go as planned is an error,
 /// and the caller rolls back.
@@ -32,7 +30,7 @@ pub(super) async fn write(
     if !new_users.is_empty() {
         let statement = sqlx::query(include_str!("sql/writer_insert_users.sql"));
         let statement = bind_users(statement, &new_users, Change::Insert);
-        within(limit, statement.execute(&mut *connection)).await?;
+        execute(connection, limit, statement).await?;
     }
 
     let changed_users: Vec<&User> = users(plan, Change::Update).collect();
@@ -43,7 +41,7 @@ pub(super) async fn write(
     let statement = bind_new_tasks(statement, plan);
     let statement = bind_entries(statement, plan);
     let statement = bind_requests(statement, &plan.requests, &refusals);
-    let found: i64 = within(limit, statement.fetch_one(&mut *connection)).await?.try_get("users")?;
+    let found: i64 = row(connection, limit, statement).await?.try_get("users")?;
     expect(found, changed_users.len(), "users")?;
 
     let changed_tasks: Vec<&TaskWrite> = tasks(plan, Change::Update).collect();
@@ -53,7 +51,7 @@ pub(super) async fn write(
     let statement = sqlx::query(include_str!("sql/writer_write_tasks.sql"));
     let statement = bind_changed_tasks(statement, &changed_tasks);
     let statement = bind_attempts(statement, plan);
-    let found: i64 = within(limit, statement.fetch_one(connection)).await?.try_get("tasks")?;
+    let found: i64 = row(connection, limit, statement).await?.try_get("tasks")?;
     expect(found, changed_tasks.len(), "tasks")
 }
 

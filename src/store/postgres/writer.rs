@@ -18,9 +18,8 @@
 use std::time::Duration;
 
 use futures::future::BoxFuture;
-use sqlx::postgres::{PgArguments, PgBindIterExt, PgRow};
-use sqlx::query::Query;
-use sqlx::{Connection, PgConnection, Postgres, Transaction};
+use sqlx::postgres::{PgBindIterExt, PgRow};
+use sqlx::{Connection, PgConnection, PgTransaction};
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -28,7 +27,8 @@ use super::super::{Decide, Failure, Run, StoreError, Transacted, Writer};
 use super::connect::Target;
 use super::decode::{self, Columns};
 use super::error::{Trouble, within};
-use super::{keys_read, keys_write, write};
+use super::session::{self, Purpose, Statement, execute};
+use super::{citus, keys_read, keys_write, write};
 use crate::ledger::Micros;
 use crate::meter::Statements;
 use crate::mutants::{self, Mutant};
@@ -72,8 +72,9 @@ impl PostgresWriter {
             Err(error) if run == Run::Resolving => return Transacted::Unknown(error),
             Err(error) => return Transacted::NotCommitted(Failure::Stop(error)),
         };
-        let limit = self.target.limit;
-        match transact(&mut connection, (limit, &self.measured), batch_id, run, footprint, decide).await {
+        match transact(&mut connection, (&self.target, &self.measured), batch_id, run, footprint, decide)
+            .await
+        {
             Ok(()) => {
                 self.connection = Some(connection);
                 Transacted::Committed
@@ -83,6 +84,9 @@ impl PostgresWriter {
                 outcome
             }
             Err(outcome) => {
+                if is_read_only(&outcome) {
+                    self.target.leave();
+                }
                 discard(connection).await;
                 outcome
             }
@@ -94,10 +98,10 @@ impl PostgresWriter {
         let statement = sqlx::query(include_str!("sql/writer_prune_commits.sql"))
             .bind(first_id_of(before))
             .bind(i64::from(limit));
-        match within(self.target.limit, statement.execute(&mut connection)).await {
-            Ok(done) => {
+        match self.target.execute_alone(&mut connection, statement).await {
+            Ok(rows) => {
                 self.connection = Some(connection);
-                Ok(done.rows_affected())
+                Ok(rows)
             }
             Err(trouble) => {
                 discard(connection).await;
@@ -123,6 +127,15 @@ impl Writer for PostgresWriter {
     }
 }
 
+/// Whether the server turned out to take no writes: what was a primary has become a standby, and another is one.
+fn is_read_only(outcome: &Transacted) -> bool {
+    matches!(
+        outcome,
+        Transacted::NotCommitted(Failure::Stop(StoreError::ReadOnly { .. }))
+            | Transacted::Unknown(StoreError::ReadOnly { .. })
+    )
+}
+
 /// The smallest UUIDv7 of a moment: those before it are older.
 fn first_id_of(moment: Micros) -> Uuid {
     let millis = u128::try_from(moment.0.div_euclid(1_000)).unwrap_or(0);
@@ -138,13 +151,14 @@ pub(super) async fn discard(connection: PgConnection) {
 /// it must not be used again.
 async fn transact(
     connection: &mut PgConnection,
-    (limit, measured): (Duration, &Statements),
+    (target, measured): (&Target, &Statements),
     batch_id: Uuid,
     run: Run,
     footprint: &Footprint,
     decide: Decide<'_>,
 ) -> Result<(), Transacted> {
-    let begun = within(limit, begin(connection)).await;
+    let limit = target.limit;
+    let begun = begin(connection, target).await;
     let mut transaction = begun.map_err(|trouble| match run {
         Run::First => Transacted::NotCommitted(trouble.failure("beginning a batch")),
         Run::Resolving => Transacted::Unknown(trouble.store_error("beginning a batch")),
@@ -152,7 +166,7 @@ async fn transact(
     if run == Run::Resolving {
         resolve(&mut transaction, limit, batch_id).await?;
     }
-    let snapshot = read(&mut transaction, limit, footprint).await.map_err(Transacted::NotCommitted)?;
+    let snapshot = read(&mut transaction, target, footprint).await.map_err(Transacted::NotCommitted)?;
     let plan = decide(snapshot);
     if plan.is_empty() {
         // Nothing was to be written: what fails here costs the connection and nothing else.
@@ -173,17 +187,17 @@ async fn transact(
     committed.map_err(Trouble::at_commit)
 }
 
-async fn begin(connection: &mut PgConnection) -> Result<Transaction<'_, Postgres>, sqlx::Error> {
+async fn begin<'c>(connection: &'c mut PgConnection, target: &Target) -> Result<PgTransaction<'c>, Trouble> {
     if mutants::on(Mutant::CancelledTransaction) && connection.is_in_transaction() {
-        return connection.begin().await;
+        return within(target.limit, connection.begin()).await;
     }
-    connection.begin_with("BEGIN ISOLATION LEVEL READ COMMITTED").await
+    target.begin(connection, Purpose::Write).await
 }
 
 /// Finds out what became of an earlier run: the insert waits for its transaction to end one way or the other.
 async fn resolve(connection: &mut PgConnection, limit: Duration, batch_id: Uuid) -> Result<(), Transacted> {
     let insert = sqlx::query(include_str!("sql/writer_insert_commit.sql")).bind(batch_id);
-    match within(limit, insert.execute(connection)).await {
+    match execute(connection, limit, insert).await {
         Ok(_) => Ok(()),
         Err(trouble) if trouble.violates("scrip_commits_pkey") => Err(Transacted::AlreadyCommitted),
         Err(trouble) => Err(Transacted::Unknown(trouble.store_error("resolving a batch"))),
@@ -210,20 +224,21 @@ async fn write(
 /// Locks the users, then reads in later statements what the locks guard; then the same with the workspaces.
 async fn read(
     connection: &mut PgConnection,
-    limit: Duration,
+    target: &Target,
     footprint: &Footprint,
 ) -> Result<Snapshot, Failure> {
+    let limit = target.limit;
     let mut snapshot = crate::ledger::Snapshot::default();
     let mut now = None;
     if !footprint.ledger.users.is_empty() {
-        let statement = sqlx::query(locking(include_str!("sql/writer_lock_users.sql"), Mutant::NoRowLock))
+        let statement = sqlx::query(locking(target.form(&citus::LOCK_USERS), Mutant::NoRowLock))
             .bind(footprint.ledger.users.iter().copied().bind_iter());
         let rows = fetch(connection, limit, "locking the users of a batch", statement).await?;
         let users: Result<_, _> = rows.iter().map(decode::user).collect();
         snapshot.users = users.map_err(Failure::Stop)?;
     }
     if !footprint.ledger.tasks.is_empty() {
-        let statement = sqlx::query(include_str!("sql/writer_read_tasks.sql"))
+        let statement = sqlx::query(target.form(&citus::READ_TASKS))
             .bind(footprint.ledger.tasks.iter().map(|task_id| &**task_id).bind_iter());
         let rows = fetch(connection, limit, "reading the tasks of a batch", statement).await?;
         (now, snapshot.tasks) = with_now(&rows, "user_id", decode::task).map_err(Failure::Stop)?;
@@ -260,9 +275,9 @@ pub(super) async fn fetch(
     connection: &mut PgConnection,
     limit: Duration,
     what: &'static str,
-    statement: Query<'_, Postgres, PgArguments>,
+    statement: Statement<'_>,
 ) -> Result<Vec<PgRow>, Failure> {
-    within(limit, statement.fetch_all(connection)).await.map_err(|trouble| trouble.failure(what))
+    session::rows(connection, limit, statement).await.map_err(|trouble| trouble.failure(what))
 }
 
 /// Rows that each carry the batch's moment; where nothing was found one carries it alone, and NULL as `key`.

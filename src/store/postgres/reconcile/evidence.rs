@@ -4,16 +4,14 @@
 //! large) and hands it over page by page, so that two can be read side by side in little memory. A failure ends the
 //! snapshot, for what came before and after it would not be of one moment.
 
-use std::time::Duration;
-
 use futures::future::BoxFuture;
 use sqlx::postgres::PgRow;
 use sqlx::{AssertSqlSafe, PgConnection};
 
-use super::super::connect::{Target, millis};
+use super::super::connect::Target;
 use super::super::decode::{Columns, Decoded};
-use super::super::error::{Trouble, within};
-use super::super::reader::Statement;
+use super::super::error::Trouble;
+use super::super::session::{self, PATIENCE, Statement};
 use super::super::time::Stamp;
 use crate::audit;
 use crate::ledger::{Micros, Text};
@@ -21,9 +19,6 @@ use crate::store::StoreError;
 use crate::store::reconcile::{Evidence, Extent, Quarter};
 
 const WHAT: &str = "reading the evidence";
-
-/// How long one step may take: the first page of a month's tasks is there when all of them are sorted.
-const PATIENCE: Duration = Duration::from_secs(600);
 
 /// How far clocks may have been set back between a task and its entries.
 const DAY: i64 = 86_400_000_000;
@@ -41,7 +36,7 @@ pub(super) struct Snapshot {
 
 impl Snapshot {
     pub(super) async fn begin(target: &Target, extent: &Extent) -> Result<Self, StoreError> {
-        let connection = target.connect_reader().await?;
+        let connection = target.connect_for_evidence().await?;
         let mut snapshot = Self {
             connection: Some(connection),
             extent: extent.clone(),
@@ -50,9 +45,6 @@ impl Snapshot {
             has_users: false,
             quarters: None,
         };
-        let session = sqlx::query(include_str!("sql/session_evidence.sql")).bind(millis(PATIENCE));
-        snapshot.rows(session).await?;
-        snapshot.rows(sqlx::query("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")).await?;
         // The first statement fixes what is seen.
         snapshot.rows(sqlx::query(include_str!("../sql/reader_now.sql"))).await?;
         Ok(snapshot)
@@ -63,7 +55,7 @@ impl Snapshot {
             let source = "the snapshot ended with an earlier failure".into();
             return Err(StoreError::Unavailable { what: WHAT, source });
         };
-        let answer = within(PATIENCE, statement.fetch_all(&mut connection)).await;
+        let answer = session::rows(&mut connection, PATIENCE, statement).await;
         let rows = answer.map_err(|trouble| trouble.store_error(WHAT))?;
         self.connection = Some(connection);
         Ok(rows)

@@ -19,14 +19,15 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 use sqlx::postgres::PgRow;
-use sqlx::{Connection, PgConnection, PgTransaction};
+use sqlx::{PgConnection, PgTransaction};
 use tokio::sync::{Mutex, MutexGuard};
 use uuid::Uuid;
 
 use self::evidence::Snapshot;
 use super::connect::Target;
 use super::error::{Trouble, within};
-use super::reader::{PostgresReader, Statement};
+use super::reader::PostgresReader;
+use super::session::{self, Purpose, Statement};
 use super::writer::discard;
 use crate::audit;
 use crate::ledger::Text;
@@ -56,7 +57,7 @@ impl PostgresReconcile {
             Some(connection) => connection,
             None => self.target.connect_writer().await?,
         };
-        Ok(Desk { place, connection, limit: self.target.limit })
+        Ok(Desk { place, connection, target: &self.target })
     }
 }
 
@@ -64,14 +65,14 @@ impl PostgresReconcile {
 struct Desk<'a> {
     place: MutexGuard<'a, Option<PgConnection>>,
     connection: PgConnection,
-    limit: Duration,
+    target: &'a Target,
 }
 
 impl Desk<'_> {
     /// Runs one statement, which is a transaction of its own; answers how many rows it wrote.
     async fn execute(mut self, what: &'static str, statement: Statement<'_>) -> Result<u64, StoreError> {
-        let done = within(self.limit, statement.execute(&mut self.connection)).await;
-        self.end(what, done.map(|done| done.rows_affected())).await
+        let done = self.target.execute_alone(&mut self.connection, statement).await;
+        self.end(what, done).await
     }
 
     /// Puts the connection back, or closes it after a failure.
@@ -83,7 +84,11 @@ impl Desk<'_> {
             }
             Err(trouble) => {
                 discard(self.connection).await;
-                Err(trouble.store_error(what))
+                let error = trouble.store_error(what);
+                if matches!(error, StoreError::ReadOnly { .. }) {
+                    self.target.leave();
+                }
+                Err(error)
             }
         }
     }
@@ -97,19 +102,18 @@ struct Steps<'c> {
 
 impl<'c> Steps<'c> {
     /// Begins, READ COMMITTED whatever the database's default is.
-    async fn begin(connection: &'c mut PgConnection, limit: Duration) -> Result<Self, Trouble> {
-        let transaction =
-            within(limit, connection.begin_with("BEGIN ISOLATION LEVEL READ COMMITTED")).await?;
-        Ok(Self { transaction, limit })
+    async fn begin(connection: &'c mut PgConnection, target: &Target) -> Result<Self, Trouble> {
+        let transaction = target.begin(connection, Purpose::Write).await?;
+        Ok(Self { transaction, limit: target.limit })
     }
 
     /// Begins what only a turn may write; `None` where it is over, and then nothing is open.
     async fn of(
         turn: Turn,
         connection: &'c mut PgConnection,
-        limit: Duration,
+        target: &Target,
     ) -> Result<Option<Self>, Trouble> {
-        let mut steps = Self::begin(connection, limit).await?;
+        let mut steps = Self::begin(connection, target).await?;
         let held = sqlx::query(include_str!("sql/lock_run.sql")).bind(turn.run_id).bind(turn.attempt);
         if steps.row(held).await?.is_some() {
             return Ok(Some(steps));
@@ -119,13 +123,12 @@ impl<'c> Steps<'c> {
 
     /// Answers how many rows a statement wrote.
     async fn execute(&mut self, statement: Statement<'_>) -> Result<u64, Trouble> {
-        let done = within(self.limit, statement.execute(&mut *self.transaction)).await?;
-        Ok(done.rows_affected())
+        session::execute(&mut self.transaction, self.limit, statement).await
     }
 
     /// Answers the first row of a statement.
     async fn row(&mut self, statement: Statement<'_>) -> Result<Option<PgRow>, Trouble> {
-        within(self.limit, statement.fetch_optional(&mut *self.transaction)).await
+        session::row_or_none(&mut self.transaction, self.limit, statement).await
     }
 
     /// As [`Steps::row`], of a statement that has one.

@@ -1,10 +1,10 @@
 //! What a run found: findings, rows of its report, costs and their writing.
 
-use std::time::Duration;
-
 use sqlx::postgres::{PgBindIterExt, PgRow};
 use sqlx::{PgConnection, Row};
 
+use super::super::citus;
+use super::super::connect::Target;
 use super::super::decode::{Columns, Decoded};
 use super::super::error::Trouble;
 use super::{PostgresReconcile, Steps, numbered};
@@ -102,7 +102,7 @@ impl PostgresReconcile {
         limit: u32,
     ) -> Result<Applied, WriteError> {
         let mut desk = self.desk().await?;
-        let done = apply(&mut desk.connection, desk.limit, turn, after, limit.min(LIMIT)).await;
+        let done = apply(&mut desk.connection, desk.target, turn, after, limit.min(LIMIT)).await;
         desk.end("writing billed costs", done).await?.ok_or(WriteError::Superseded)
     }
 
@@ -133,12 +133,12 @@ impl PostgresReconcile {
 
 async fn apply(
     connection: &mut PgConnection,
-    limit: Duration,
+    target: &Target,
     turn: Turn,
     after: i64,
     rows: u32,
 ) -> Result<Option<Applied>, Trouble> {
-    let Some(mut steps) = Steps::of(turn, connection, limit).await? else { return Ok(None) };
+    let Some(mut steps) = Steps::of(turn, connection, target).await? else { return Ok(None) };
     let run_id = turn.run_id;
     let chunk =
         sqlx::query(include_str!("sql/count_costs.sql")).bind(run_id).bind(after).bind(i64::from(rows));
@@ -148,9 +148,9 @@ async fn apply(
         steps.commit().await?;
         return Ok(Some(Applied { after, seen: 0, written: 0 }));
     };
-    let users = sqlx::query(include_str!("sql/lock_users.sql")).bind(run_id).bind(after).bind(last);
+    let users = sqlx::query(target.form(&citus::LOCK_USERS_OF_COSTS)).bind(run_id).bind(after).bind(last);
     steps.execute(users).await?;
-    let costs = sqlx::query(include_str!("sql/write_costs.sql")).bind(run_id).bind(after).bind(last);
+    let costs = sqlx::query(target.form(&citus::WRITE_COSTS)).bind(run_id).bind(after).bind(last);
     let written: i64 = steps.one(costs).await?.try_get("written")?;
     if written > 0 {
         steps.execute(sqlx::query(include_str!("sql/log_costs.sql")).bind(run_id).bind(written)).await?;

@@ -1,14 +1,13 @@
 //! Runs, how far they fetched, the events they brought, and which process works at them.
 
-use std::time::Duration;
-
 use sqlx::postgres::{PgBindIterExt, PgRow};
 use sqlx::{PgConnection, Row};
 use uuid::Uuid;
 
+use super::super::connect::Target;
 use super::super::decode::{Columns, Decoded};
-use super::super::error::{Trouble, within};
-use super::super::reader::Statement;
+use super::super::error::Trouble;
+use super::super::session::{Purpose, Statement};
 use super::super::time::Stamp;
 use super::{PostgresReconcile, Steps};
 use crate::ledger::{Fingerprint, Method, Text};
@@ -46,13 +45,13 @@ impl PostgresReconcile {
 
     pub(super) async fn begin_run(&self, new: &NewRun) -> Result<Begun, StoreError> {
         let mut desk = self.desk().await?;
-        let done = create(&mut desk.connection, desk.limit, new).await;
+        let done = create(&mut desk.connection, desk.target, new).await;
         desk.end("beginning a run", done).await
     }
 
     pub(super) async fn raise(&self, run: &Run, again: i64) -> Result<Option<Turn>, StoreError> {
         let mut desk = self.desk().await?;
-        let done = raise(&mut desk.connection, desk.limit, run, again).await;
+        let done = raise(&mut desk.connection, desk.target, run, again).await;
         match desk.end("taking a run up", done).await {
             // Another process was first.
             Err(StoreError::Conflict { .. }) => Ok(None),
@@ -94,7 +93,7 @@ impl PostgresReconcile {
     ) -> Result<u64, WriteError> {
         let mut desk = self.desk().await?;
         let done = async {
-            let Some(mut steps) = Steps::of(turn, &mut desk.connection, desk.limit).await? else {
+            let Some(mut steps) = Steps::of(turn, &mut desk.connection, desk.target).await? else {
                 return Ok(None);
             };
             let rows = steps.execute(statement).await?;
@@ -119,7 +118,7 @@ impl PostgresReconcile {
             let is_last = chunks.peek().is_none();
             let mut desk = self.desk().await?;
             let told = (fetch, is_last);
-            let done = save(&mut desk.connection, desk.limit, turn, told, events).await;
+            let done = save(&mut desk.connection, desk.target, turn, told, events).await;
             desk.end("keeping a page of events", done).await?.ok_or(WriteError::Superseded)?;
             if is_last {
                 return Ok(());
@@ -143,7 +142,7 @@ impl PostgresReconcile {
             .bind(events.iter().map(|event| event.cost_nano_usd).bind_iter())
             .bind(events.iter().map(|event| event.units_nano).bind_iter());
         let mut desk = self.desk().await?;
-        let done = within(desk.limit, statement.fetch_all(&mut desk.connection)).await;
+        let done = desk.target.rows_alone(&mut desk.connection, Purpose::Read, statement).await;
         let rows = desk.end("looking for equal events", done).await?;
         rows.iter().map(|row| Columns::new(row, "counting equal events").get("twins")).collect()
     }
@@ -151,11 +150,11 @@ impl PostgresReconcile {
 
 async fn raise(
     connection: &mut PgConnection,
-    limit: Duration,
+    target: &Target,
     run: &Run,
     again: i64,
 ) -> Result<Option<Turn>, Trouble> {
-    let mut steps = Steps::begin(connection, limit).await?;
+    let mut steps = Steps::begin(connection, target).await?;
     let taken = sqlx::query(include_str!("sql/take_up.sql")).bind(run.id).bind(run.attempt).bind(again);
     let Some(row) = steps.row(taken).await? else {
         steps.commit().await?;
@@ -169,9 +168,9 @@ async fn raise(
     Ok(Some(turn))
 }
 
-async fn create(connection: &mut PgConnection, limit: Duration, new: &NewRun) -> Result<Begun, Trouble> {
+async fn create(connection: &mut PgConnection, target: &Target, new: &NewRun) -> Result<Begun, Trouble> {
     let method = Method::StartReconciliation;
-    let mut steps = Steps::begin(connection, limit).await?;
+    let mut steps = Steps::begin(connection, target).await?;
     if let Some(request_id) = new.request_id.as_deref() {
         let asked = sqlx::query(include_str!("sql/read_request.sql")).bind(request_id);
         if let Some(row) = steps.row(asked).await? {
@@ -204,12 +203,12 @@ async fn create(connection: &mut PgConnection, limit: Duration, new: &NewRun) ->
 
 async fn save(
     connection: &mut PgConnection,
-    limit: Duration,
+    target: &Target,
     turn: Turn,
     (fetch, is_last): (&FetchRow, bool),
     events: &[Sighting<'_>],
 ) -> Result<Option<()>, Trouble> {
-    let Some(mut steps) = Steps::of(turn, connection, limit).await? else { return Ok(None) };
+    let Some(mut steps) = Steps::of(turn, connection, target).await? else { return Ok(None) };
     if !events.is_empty() {
         steps.execute(seen(turn, fetch.pages, events)).await?;
         steps.execute(new(turn, fetch.pages, events)).await?;
