@@ -86,6 +86,7 @@ pub(super) async fn accept_until_drain<L, F>(
 }
 
 async fn free_slot(slots: &Arc<Semaphore>, greeting: &Greeting) -> OwnedSemaphorePermit {
+    greeting.room().await;
     if let Ok(slot) = slots.clone().try_acquire_owned() {
         return slot;
     }
@@ -168,7 +169,7 @@ mod tests {
         let shutdown = Shutdown::new();
         let mut started = Vec::new();
         let order = shutdown.clone();
-        let slots = (Arc::new(Semaphore::new(cap)), Greeting::default());
+        let slots = (Arc::new(Semaphore::new(cap)), Greeting::of(1));
         accept_until_drain(script, slots, &shutdown, |io, _, slot| {
             slot.forget();
             started.push(io);
@@ -206,7 +207,7 @@ mod tests {
         let script = Script { answers: VecDeque::from([Ok(1), Ok(2), Ok(3), Ok(4)]), asked: asked.clone() };
         let shutdown = Shutdown::new();
         let held = std::sync::Mutex::new(Vec::new());
-        let slots = (Arc::new(Semaphore::new(2)), Greeting::default());
+        let slots = (Arc::new(Semaphore::new(2)), Greeting::of(1));
         let accepting =
             accept_until_drain(script, slots, &shutdown, |_, _, slot| held.lock().unwrap().push(slot));
         let counts = || (asked.load(Ordering::SeqCst), held.lock().unwrap().len());
@@ -225,7 +226,7 @@ mod tests {
     async fn a_drain_ends_the_loop_even_in_a_pause() {
         let shutdown = Shutdown::new();
         let script = Script { answers: VecDeque::from([emfile()]), asked: Arc::default() };
-        let slots = (Arc::new(Semaphore::new(1)), Greeting::default());
+        let slots = (Arc::new(Semaphore::new(1)), Greeting::of(1));
         let accepting = accept_until_drain(script, slots, &shutdown, |_, _, _| {});
         tokio::join!(accepting, async { shutdown.begin_drain() });
     }
