@@ -107,7 +107,7 @@ pub(crate) async fn run(
     let mut session = postgres::connect(&url).await;
     sqlx::raw_sql(SLOW_COMMIT).execute(&mut session).await.map_err(|why| why.to_string())?;
 
-    let capacity = capacity(&channels).await;
+    let capacity = capacity(&channels, cap).await;
     let mut outcome = Overloaded { cap: f64::from(cap), capacity, ..Overloaded::default() };
     let watch = world.watch();
     outcome.rss.0 = world.resident();
@@ -119,11 +119,11 @@ pub(crate) async fn run(
     Ok(Some(outcome))
 }
 
-/// What the store takes when nobody is refused: 200 callers, each with one charge in flight.
-async fn capacity(channels: &[Channel]) -> f64 {
+/// What the store takes when nobody is refused: as many callers as two batches hold, each with one charge in flight.
+async fn capacity(channels: &[Channel], cap: u32) -> f64 {
     let (done, mut callers) = (Arc::new(AtomicU64::new(0)), JoinSet::new());
     let until = Instant::now() + Duration::from_secs(5);
-    for caller in 0..200_i64 {
+    for caller in 0..i64::from(2 * cap / BATCHES_A_SECOND).max(2) {
         let mut billing = BillingServiceClient::new(channels[caller as usize % channels.len()].clone());
         let done = Arc::clone(&done);
         callers.spawn(async move {

@@ -10,6 +10,7 @@
 //! `docs/proof/floods.md` has the figures; `scripts/proof.sh floods` builds and runs it.
 
 mod attack;
+#[allow(clippy::unwrap_used, reason = "shared with the tests")]
 #[path = "../e2e/certificates.rs"]
 mod certificates;
 mod collector;
