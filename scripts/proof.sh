@@ -15,11 +15,17 @@ Proofs; without a name, all of them, one after the other:
   backup       backs both databases up under load, restores, and verifies
   mutation     mutates src/ledger, src/keypool and src/audit with cargo-mutants; lists what no test notices
   torture      the real server and databases under faults: PostgreSQL with 3 replicas, then SQLite
+  floods       the real server under floods of sockets, frames and charges, an honest client beside; writes
+               docs/proof/floods.md
+  fuzz         decoded requests, fal's JSON, page tokens and raw HTTP/2, each for ten minutes with libFuzzer
+  telemetry    throughput with a collector that answers, one that is stopped, and none, in paired rounds
 
 Options:
-  --minutes N      of the torture, each store (30); of the torture for one planted bug (10); of mutation, a room (60)
-  --seed N         of power-loss and torture (1)
-  --only NAME,…    of mutants: these bugs; of mutation: these rooms
+  --minutes N      of the torture, each store (30); of the torture for one planted bug (10); of mutation, a room (60);
+                   of fuzz, a target (10)
+  --seconds N      of floods, each (60); of telemetry, a turn (10)
+  --seed N         of power-loss, torture and fuzz (1)
+  --only NAME,…    of mutants: these bugs; of mutation: these rooms; of floods and fuzz: these
   --list           of mutants: prints the bugs' names and does nothing
   -h, --help       this
 
@@ -29,24 +35,30 @@ Examples:
   scripts/proof.sh mutants --only f64-money,no-row-lock    # two bugs
   scripts/proof.sh mutation --only ledger --minutes 60     # one room, an hour
   scripts/proof.sh torture --minutes 30 --seed 7
+  scripts/proof.sh floods --seconds 20 --only rapid-reset
+  scripts/proof.sh fuzz --minutes 1 --only h2
+
+SCRIP_BIN names another server for floods and telemetry than the one that they build.
 END
 }
 
 proofs=()
 minutes=
+seconds=
 seed=1
 only=
 list=
 while [ $# -gt 0 ]; do
     case $1 in
-    mutants | power-loss | backup | mutation | torture) proofs+=("$1") ;;
-    --minutes | --seed | --only)
+    mutants | power-loss | backup | mutation | torture | floods | fuzz | telemetry) proofs+=("$1") ;;
+    --minutes | --seconds | --seed | --only)
         [ $# -ge 2 ] || {
             echo "$1 needs a value" >&2
             exit 2
         }
         case $1 in
         --minutes) minutes=$2 ;;
+        --seconds) seconds=$2 ;;
         --seed) seed=$2 ;;
         --only) only=,$2, ;;
         esac
@@ -65,7 +77,7 @@ while [ $# -gt 0 ]; do
     esac
     shift
 done
-for number in "$minutes" "$seed"; do
+for number in "$minutes" "$seconds" "$seed"; do
     case $number in
     *[!0-9]*)
         echo "$number is not a whole number" >&2
@@ -73,7 +85,7 @@ for number in "$minutes" "$seed"; do
         ;;
     esac
 done
-[ ${#proofs[@]} -gt 0 ] || proofs=(mutants power-loss backup mutation torture)
+[ ${#proofs[@]} -gt 0 ] || proofs=(mutants power-loss backup mutation torture floods fuzz telemetry)
 
 cd "$root"
 exec </dev/null
@@ -278,6 +290,73 @@ torture() {
     done
 }
 
+# --- floods and telemetry --------------------------------------------------------------------------------------------
+
+# The harness of both: it floods a server, or measures what a stopped collector costs.
+flood() { # name, what is shown, arguments…
+    local name=$1 what=$2 built harness ended=0
+    shift 2
+    printf '\n==> %s\n' "$name"
+    built=$(cargo build --locked --release --bench floods --message-format=json-render-diagnostics) || {
+        row FAILED "$name" "the harness does not build"
+        return
+    }
+    harness=$(printf '%s\n' "$built" | sed -n 's/.*"name":"floods".*"executable":"\([^"]*\)".*/\1/p' | tail -n 1)
+    SECONDS=0
+    "$harness" "$@" --keep "$logs/$name" 2>&1 | tee "$logs/$name.log" || ended=$?
+    case $ended in
+    0) row passed "$name" "${SECONDS} s: $what" ;;
+    1) row FAILED "$name" "${SECONDS} s: something did not hold, see $logs/$name.log" ;;
+    *) row FAILED "$name" "could not run: see $logs/$name.log" ;;
+    esac
+}
+
+floods() {
+    local arguments=(--seconds "${seconds:-60}" --out docs/proof/floods.md)
+    [ -z "$only" ] || arguments+=(--only "$(tr -s , , <<<"$only" | sed 's/^,//; s/,$//')")
+    flood floods "no honest call failed, memory and p99 within their bounds" "${arguments[@]}"
+}
+
+telemetry() {
+    flood telemetry "a stopped collector costs nothing" --telemetry --seconds "${seconds:-10}"
+}
+
+# --- fuzz ------------------------------------------------------------------------------------------------------------
+
+# One target for so long: what it finds new is kept beside the logs, and the seeds in the repository stay as they are.
+fuzz_one() { # target
+    local target=$1 log=$logs/fuzz-$1.log found=$logs/fuzz/$1 ended=0 figures
+    mkdir -p "$found"
+    SECONDS=0
+    CARGO_TARGET_DIR=$CARGO_TARGET_DIR/fuzz cargo fuzz run -s none "$target" "$found" "fuzz/corpus/$target" -- \
+        -max_total_time=$((60 * ${minutes:-10})) -max_len=4096 -timeout=20 -seed="$seed" -print_final_stats=1 \
+        >"$log" 2>&1 || ended=$?
+    figures=$(sed -n 's/^stat::number_of_executed_units: *//p' "$log" | tail -n 1)
+    figures="${figures:-0} executions, $(grep -o 'cov: [0-9]*' "$log" | tail -n 1)"
+    if [ "$ended" = 0 ]; then
+        row passed "fuzz $target" "${SECONDS} s: $figures, nothing found"
+    else
+        row FAILED "fuzz $target" "${SECONDS} s: $figures; see the end of $log"
+    fi
+}
+
+fuzz() {
+    local target
+    if ! cargo fuzz --version >/dev/null 2>&1; then
+        printf '\n==> install cargo-fuzz\n'
+        if ! cargo install cargo-fuzz --locked --root "$tools"; then
+            row SKIPPED "fuzz" "cargo-fuzz could not be installed"
+            return
+        fi
+    fi
+    for target in decide fal_json page_token h2; do
+        if wanted "$target"; then
+            printf '\n==> fuzz %s\n' "$target"
+            fuzz_one "$target"
+        fi
+    done
+}
+
 # --- all of them -----------------------------------------------------------------------------------------------------
 
 if [ -n "$list" ]; then
@@ -294,6 +373,9 @@ for proof in "${proofs[@]}"; do
     backup) cargo_proof backup "what was restored verifies and has what was acknowledged" --test backup ;;
     mutation) mutation ;;
     torture) torture ;;
+    floods) floods ;;
+    fuzz) fuzz ;;
+    telemetry) telemetry ;;
     esac
 done
 

@@ -133,6 +133,15 @@ pub struct EngineArgs {
     )]
     pub queue_items: usize,
 
+    /// How long a command may have to wait for a commit; who would wait longer hears OVERLOADED at once
+    #[arg(
+        long,
+        env = "SCRIP_MAX_QUEUE_WAIT",
+        value_name = "DURATION",
+        default_value_t = HumanDuration(engine::Options::default().queue_wait)
+    )]
+    pub max_queue_wait: HumanDuration,
+
     /// Bytes that waiting commands may keep in memory, a lane
     #[arg(
         long,
@@ -220,7 +229,7 @@ pub struct LimitArgs {
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Server options")]
 pub struct ServerArgs {
-    /// Connections served at once; further ones wait to be accepted
+    /// Connections served at once; further ones wait to be accepted. Fewer where the process may open too few files
     #[arg(
         long,
         env = "SCRIP_MAX_CONNECTIONS",
@@ -300,6 +309,7 @@ impl EngineArgs {
             limits,
             queue_items: self.queue_items,
             queue_bytes: self.queue_bytes,
+            queue_wait: self.max_queue_wait.0,
             batch_items: self.max_commit_items,
             lanes: self.lanes.unwrap_or(lanes),
             resolve_for: self.resolve_for.0,

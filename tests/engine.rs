@@ -228,6 +228,70 @@ async fn a_full_queue_answers_at_once() {
     assert!(calls.join_all().await.iter().all(Result::is_ok));
 }
 
+/// Charges at a steady rate, whatever becomes of those before; how long each took, by what it heard.
+async fn offer(handle: &Handle, a_second: u64, lasts: Duration) -> (Vec<Duration>, Vec<Duration>) {
+    let began = Instant::now();
+    let mut calls = JoinSet::new();
+    let mut number = 0_u64;
+    while began.elapsed() < lasts {
+        while number < a_second * u64::try_from(began.elapsed().as_millis()).unwrap() / 1_000 {
+            let (handle, task_id) = (handle.clone(), format!("job-{number}"));
+            calls.spawn(async move {
+                let due = Instant::now();
+                let answer = submit(&handle, "", charge(&task_id, 0)).await;
+                (answer, due.elapsed())
+            });
+            number += 1;
+        }
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    let (mut done, mut refused) = (Vec::new(), Vec::new());
+    for (answer, took) in calls.join_all().await {
+        match answer {
+            Ok(_) => done.push(took),
+            Err(EngineError::Overloaded { retry_after }) => {
+                assert!(retry_after >= Duration::from_millis(100), "{retry_after:?}");
+                refused.push(took);
+            }
+            Err(other) => panic!("{other:?}"),
+        }
+    }
+    (done, refused)
+}
+
+/// A store that takes 1,000 a second, and five times that offered. All on paused time: it measures no machine.
+#[tokio::test(start_paused = true)]
+async fn past_what_the_store_takes_nobody_waits_for_long_and_no_work_is_lost() {
+    let service = service(Options { batch_items: 50, ..Options::default() }).await;
+    service.model.faults().always(Fault::as_usual().after(Duration::from_millis(50)));
+    let (done, refused) = offer(&service.handle, 5_000, Duration::from_secs(5)).await;
+    assert!(done.len() >= 4_900, "the store had work all the time: {}", done.len());
+    assert!(refused.iter().all(Duration::is_zero), "who is refused hears it at once");
+    let longest = done.iter().max().unwrap();
+    assert!(*longest < Duration::from_millis(700), "who is taken is done soon: {longest:?}");
+}
+
+/// However long one commit takes, the batch after it may fill: that is no overload.
+#[tokio::test(start_paused = true)]
+async fn a_commit_that_takes_long_turns_nobody_away_whom_the_next_one_takes() {
+    let service = service(Options { batch_items: 50, ..Options::default() }).await;
+    let gate = Gate::closed();
+    service.model.faults().script([Fault::as_usual().held_by(&gate)]);
+    let mut calls = JoinSet::new();
+    spawn(&mut calls, &service.handle, charge("first", 1));
+    gate.arrivals(1).await;
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    for n in 0..50 {
+        spawn(&mut calls, &service.handle, charge(&format!("job-{n}"), 1));
+    }
+    tokio::task::yield_now().await;
+    let refused = submit(&service.handle, "", charge("one-too-many", 1)).await;
+    assert!(matches!(refused, Err(EngineError::Overloaded { .. })), "{refused:?}");
+    gate.open();
+    assert!(calls.join_all().await.iter().all(Result::is_ok));
+    submit(&service.handle, "", charge("one-too-many", 1)).await.unwrap();
+}
+
 #[tokio::test(start_paused = true)]
 async fn the_queue_is_bounded_in_bytes_as_well() {
     let options = Options { queue_bytes: 100_000, ..Options::default() };

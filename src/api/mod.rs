@@ -13,6 +13,8 @@
 mod billing;
 pub(crate) mod codec;
 mod convert;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod key;
 mod page;
 mod reconciliation;

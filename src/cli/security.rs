@@ -3,10 +3,12 @@
 use super::failure::Failure;
 use crate::clock::System;
 use crate::config::SecurityPlan;
+use crate::ledger::Micros;
+use crate::meter::Meters;
 use crate::pb;
 use crate::server::Security;
 use crate::server::auth::{Demand, Guard, Tokens, check_methods};
-use crate::server::tls::Tls;
+use crate::server::tls::{Expiry, Tls};
 use crate::store::Store;
 
 /// Who may connect and call, and what is said of that.
@@ -19,7 +21,7 @@ pub(super) struct Door {
 }
 
 /// Reads the tokens and certificates. Refuses to serve methods that nobody gave a role.
-pub(super) async fn open(plan: SecurityPlan, store: &dyn Store) -> Result<Door, Failure> {
+pub(super) async fn open(plan: SecurityPlan, store: &dyn Store, meters: &Meters) -> Result<Door, Failure> {
     check_methods(&[pb::DESCRIPTOR_SET]).map_err(|error| Failure::could_not_run(error.to_string()))?;
     let tokens = match store.tokens() {
         Some(store) => Some(Tokens::watch(store, System::clock()).await?),
@@ -29,7 +31,10 @@ pub(super) async fn open(plan: SecurityPlan, store: &dyn Store) -> Result<Door, 
     let tls = match plan.tls {
         Some(files) => {
             let tls = Tls::watch(files, System::clock()).await;
-            Some(tls.map_err(|refused| Failure::could_not_run(refused.to_string()))?)
+            let tls = tls.map_err(|refused| Failure::could_not_run(refused.to_string()))?;
+            let expiry = tls.expiry();
+            meters.connections().watch_certificates(move || seconds(*expiry.borrow()));
+            Some(tls)
         }
         None => None,
     };
@@ -49,6 +54,13 @@ pub(super) async fn open(plan: SecurityPlan, store: &dyn Store) -> Result<Door, 
     }
     let guard = Guard::new(plan.demand, tokens, plan.certificates);
     Ok(Door { security: Security { guard, tls }, said, grpcurl })
+}
+
+/// As the metric has it.
+fn seconds(expiry: Expiry) -> Vec<(&'static str, f64)> {
+    let of = |Micros(micros)| micros as f64 / 1_000_000.0;
+    let client_ca = expiry.client_ca.map(|end| ("client_ca", of(end)));
+    [("server", of(expiry.server))].into_iter().chain(client_ca).collect()
 }
 
 fn said(is_demanded: bool, knows_any: bool, is_exposed: bool) -> Vec<String> {

@@ -133,7 +133,8 @@ pub(super) async fn run(args: ServeArgs, common: &CommonArgs, out: &mut Out) -> 
 async fn run_told(args: &ServeArgs, telemetry: &Telemetry, out: &mut Out) -> Result<ExitCode, Failure> {
     let (database, meters) = (&args.database.database_url, telemetry.meters());
     let mut engine_options = args.engine_options(database).map_err(Failure::CouldNotRun)?;
-    let server_options = args.server.options().map_err(Failure::CouldNotRun)?;
+    let mut server_options = args.server.options().map_err(Failure::CouldNotRun)?;
+    server_options.max_connections = server::connections_within_limit(server_options.max_connections);
     let (client, reconcile_options) = args.reconciliation(meters).map_err(Failure::CouldNotRun)?;
     let security = args.security.plan(args.listen.listen).map_err(Failure::CouldNotRun)?;
     let configured = keyring::configured(&args.keks)?;
@@ -144,7 +145,7 @@ async fn run_told(args: &ServeArgs, telemetry: &Telemetry, out: &mut Out) -> Res
     let shutdown = Shutdown::new();
     let told = Told::start(&args.telemetry, telemetry, &shutdown).await?;
     let store = open_to_serve(database, prepare, args.migrate.allow_unsafe_database, meters).await?;
-    let door = security::open(security, &*store).await?;
+    let door = security::open(security, &*store, meters).await?;
     let (keyring, said) = keyring(configured, database, &*store).await?;
     (engine_options.keyring, engine_options.meters) = (Arc::new(keyring), meters.clone());
     told.sample(&*store, args.telemetry.sample_every);

@@ -93,6 +93,7 @@ impl Lane {
             queue.at_work_since(batch[0].queued);
             let span = told::span(&batch);
             self.serve(batch).instrument(span).await;
+            queue.done();
             self.prune_if_due().await;
         }
     }

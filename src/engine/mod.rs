@@ -2,7 +2,7 @@
 //!
 //! The phases of a command:
 //!
-//! 1. [`Handle`] checks it against the limits and queues it: a full queue answers at once, nobody waits to wait;
+//! 1. [`Handle`] checks it against the limits and queues it: a full queue, and one that would take too long, answers at once: nobody waits to wait;
 //! 2. a lane takes whatever is waiting as one batch, never waiting for more;
 //! 3. the batch's tasks are resolved to their users, and its footprint is drawn up;
 //! 4. the store locks, reads, has `judge` decide (the ledger, and the key pool where keys are asked for), writes and
@@ -67,6 +67,9 @@ pub struct Options {
     pub queue_items: usize,
     /// Bytes that waiting commands may keep, a lane.
     pub queue_bytes: usize,
+    /// How long a command may have to wait for its batch, as far as that can be foreseen: whoever would wait longer is
+    /// told at once. The next batch takes commands in any case.
+    pub queue_wait: Duration,
     /// Items after which a batch is closed; a larger single call is a batch of its own.
     pub batch_items: usize,
     /// Writers, each with a connection of its own; users are spread over them.
@@ -96,6 +99,7 @@ impl Default for Options {
             keyring: Arc::new(Keyring::default()),
             queue_items: 16_384,
             queue_bytes: 64 << 20,
+            queue_wait: Duration::from_millis(500),
             batch_items: 2_048,
             lanes: 1,
             reads: 6,
@@ -134,7 +138,12 @@ impl Engine {
         let lanes = (0..options.lanes.max(1))
             .map(|_| {
                 let keyring = Arc::clone(&options.keyring);
-                let (sender, receiver) = queue::channel(options.queue_items, options.queue_bytes);
+                let (sender, receiver) = queue::channel(queue::Bounds {
+                    jobs: options.queue_items,
+                    bytes: options.queue_bytes,
+                    batch_items: options.batch_items,
+                    wait: options.queue_wait,
+                });
                 watch(&options.meters, &sender);
                 let lane = lane::Lane {
                     writer: store.writer(),

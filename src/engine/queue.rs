@@ -1,6 +1,11 @@
-//! The queue before a lane: bounded in items and in bytes, and never waited for.
+//! The queue before a lane: bounded in items, in bytes and in how long it takes, and never waited for.
+//!
+//! How long is foreseen: the batches that wait in full, times what a batch takes. Whoever would wait longer than the
+//! bound hears so at once, while a retry still helps; those that the very next batch takes are never turned away, so
+//! that the lane has work whatever it refuses.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
@@ -43,30 +48,82 @@ impl Job {
     }
 }
 
+/// What a queue may hold.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Bounds {
+    /// Jobs.
+    pub(super) jobs: usize,
+    /// Bytes that they keep.
+    pub(super) bytes: usize,
+    /// Items of a batch, for the lane takes so many at once.
+    pub(super) batch_items: usize,
+    /// How long a job may have to wait.
+    pub(super) wait: Duration,
+}
+
 /// The callers' end.
 #[derive(Clone)]
 pub(super) struct Sender {
     jobs: mpsc::Sender<Job>,
     bytes: Arc<Semaphore>,
     capacity_bytes: u32,
-    taken: Arc<Mutex<Option<Instant>>>,
+    bounds: Bounds,
+    pace: Arc<Pace>,
 }
 
 /// The lane's end.
 pub(super) struct Receiver {
     jobs: mpsc::Receiver<Job>,
-    /// When the first job of the batch that is at work was queued: whatever waits was queued later.
-    taken: Arc<Mutex<Option<Instant>>>,
+    pace: Arc<Pace>,
 }
 
-pub(super) fn channel(items: usize, bytes: usize) -> (Sender, Receiver) {
-    let taken: Arc<Mutex<Option<Instant>>> = Arc::default();
-    let (jobs, receiver) = mpsc::channel(items.max(1));
-    let capacity_bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
-    let bytes = Arc::new(Semaphore::new(capacity_bytes as usize));
-    let receiver = Receiver { jobs: receiver, taken: Arc::clone(&taken) };
-    (Sender { jobs, bytes, capacity_bytes, taken }, receiver)
+/// How the lane gets on.
+#[derive(Default)]
+struct Pace {
+    /// Items that wait.
+    items: AtomicUsize,
+    batch: Mutex<Batches>,
 }
+
+#[derive(Clone, Copy, Default)]
+struct Batches {
+    /// When the first job of the batch that was taken last was queued: whatever waits was queued later.
+    first: Option<Instant>,
+    /// Since when it is at work, if it is.
+    began: Option<Instant>,
+    /// How long the one before it took.
+    last: Duration,
+}
+
+impl Pace {
+    fn batch(&self) -> MutexGuard<'_, Batches> {
+        self.batch.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How long whoever comes now waits until a batch takes it, beside the one that is at work.
+    fn wait(&self, batch_items: usize) -> Duration {
+        let full = self.items.load(Ordering::Relaxed) / batch_items.max(1);
+        if full == 0 {
+            return Duration::ZERO;
+        }
+        let batch = *self.batch();
+        let so_far = batch.began.map(|began| began.elapsed()).unwrap_or_default();
+        batch.last.max(so_far).saturating_mul(u32::try_from(full).unwrap_or(u32::MAX))
+    }
+}
+
+pub(super) fn channel(bounds: Bounds) -> (Sender, Receiver) {
+    let pace: Arc<Pace> = Arc::default();
+    let (jobs, receiver) = mpsc::channel(bounds.jobs.max(1));
+    let capacity_bytes = u32::try_from(bounds.bytes).unwrap_or(u32::MAX);
+    let bytes = Arc::new(Semaphore::new(capacity_bytes as usize));
+    let receiver = Receiver { jobs: receiver, pace: Arc::clone(&pace) };
+    (Sender { jobs, bytes, capacity_bytes, bounds, pace }, receiver)
+}
+
+/// When to try again where the queue is full of jobs or bytes, and the soonest and latest in any case.
+const RETRY_AFTER: Duration = Duration::from_millis(100);
+const RETRY_AT_LATEST: Duration = Duration::from_secs(5);
 
 impl Sender {
     /// Queues the work and waits for its answer. Dropping this future does not take the work back.
@@ -75,15 +132,25 @@ impl Sender {
         asked: Asked,
         deadline: Option<Instant>,
     ) -> Result<Answers, EngineError> {
-        let overloaded = || EngineError::Overloaded { retry_after: Duration::from_millis(100) };
+        let overloaded = || EngineError::Overloaded { retry_after: RETRY_AFTER };
+        let wait = self.pace.wait(self.bounds.batch_items);
+        if wait > self.bounds.wait {
+            return Err(EngineError::Overloaded { retry_after: wait.clamp(RETRY_AFTER, RETRY_AT_LATEST) });
+        }
         let weight = u32::try_from(asked.weight_bytes()).unwrap_or(u32::MAX).min(self.capacity_bytes);
         let permit = Arc::clone(&self.bytes).try_acquire_many_owned(weight).map_err(|_| overloaded())?;
         let (reply, answer) = oneshot::channel();
         let (queued, span) = (Instant::now(), Span::current());
+        let items = asked.len();
         let job = Job { asked, deadline, queued, span, reply, _bytes: permit };
-        self.jobs.try_send(job).map_err(|refused| match refused {
-            mpsc::error::TrySendError::Full(_) => overloaded(),
-            mpsc::error::TrySendError::Closed(_) => EngineError::ShuttingDown,
+        // Before it is sent: the lane may take it at once.
+        self.pace.items.fetch_add(items, Ordering::Relaxed);
+        self.jobs.try_send(job).map_err(|refused| {
+            self.pace.items.fetch_sub(items, Ordering::Relaxed);
+            match refused {
+                mpsc::error::TrySendError::Full(_) => overloaded(),
+                mpsc::error::TrySendError::Closed(_) => EngineError::ShuttingDown,
+            }
         })?;
         // A lane answers everything it takes; a reply dropped unanswered means that the lane itself died.
         answer.await.unwrap_or(Err(EngineError::Internal))
@@ -94,7 +161,7 @@ impl Sender {
         let limit = self.jobs.max_capacity();
         let commands = limit.saturating_sub(self.jobs.capacity());
         let free_bytes = u64::try_from(self.bytes.available_permits()).unwrap_or(u64::MAX);
-        let taken = *self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let taken = self.pace.batch().first;
         meter::Queue {
             commands: u64::try_from(commands).unwrap_or(u64::MAX),
             command_limit: u64::try_from(limit).unwrap_or(u64::MAX),
@@ -108,12 +175,16 @@ impl Sender {
 impl Receiver {
     /// The next job; `None` once the queue is closed and empty.
     pub(super) async fn recv(&mut self) -> Option<Job> {
-        self.jobs.recv().await
+        self.jobs.recv().await.inspect(|job| self.took(job))
     }
 
     /// The next job, if one waits.
     pub(super) fn try_recv(&mut self) -> Option<Job> {
-        self.jobs.try_recv().ok()
+        self.jobs.try_recv().ok().inspect(|job| self.took(job))
+    }
+
+    fn took(&self, job: &Job) {
+        self.pace.items.fetch_sub(job.asked.len(), Ordering::Relaxed);
     }
 
     /// Takes no more jobs; those that wait are still received.
@@ -128,6 +199,15 @@ impl Receiver {
 
     /// A batch is at work whose first job was queued then.
     pub(super) fn at_work_since(&self, first: Instant) {
-        *self.taken.lock().unwrap_or_else(PoisonError::into_inner) = Some(first);
+        let mut batch = self.pace.batch();
+        (batch.first, batch.began) = (Some(first), Some(Instant::now()));
+    }
+
+    /// That batch is over.
+    pub(super) fn done(&self) {
+        let mut batch = self.pace.batch();
+        if let Some(began) = batch.began.take() {
+            batch.last = began.elapsed();
+        }
     }
 }

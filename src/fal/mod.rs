@@ -16,6 +16,8 @@ mod client;
 mod decimal;
 mod error;
 pub mod fake;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod guard;
 mod key;
 mod pages;

@@ -1,7 +1,7 @@
 //! Calls and the connections they come in on.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use opentelemetry::KeyValue;
@@ -110,9 +110,13 @@ fn labels(method: &Arc<str>, ended: Ended) -> Vec<KeyValue> {
     labels
 }
 
+/// Which certificate, and when it expires, in seconds since 1970.
+type LookAtCertificates = Box<dyn Fn() -> Vec<(&'static str, f64)> + Send + Sync>;
+
 /// Connections of callers.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Connections {
+    certificates: Arc<Mutex<Option<LookAtCertificates>>>,
     open: UpDownCounter<i64>,
     accepted: Counter<u64>,
     limit: opentelemetry::metrics::Gauge<u64>,
@@ -132,9 +136,27 @@ impl Connections {
             .u64_gauge("scrip.server.connection_limit")
             .with_description("Connections that are served at once; further ones wait to be accepted")
             .build();
+        let certificates: Arc<Mutex<Option<LookAtCertificates>>> = Arc::default();
+        let looked_at = Arc::clone(&certificates);
+        meter
+            .f64_observable_gauge("scrip.server.certificate.expiry")
+            .with_unit("s")
+            .with_description("When the certificates in use expire, in seconds since 1970: the server's, and the first of the clients' authorities")
+            .with_callback(move |observer| {
+                let look = looked_at.lock().unwrap_or_else(PoisonError::into_inner);
+                for (which, seconds) in look.as_ref().map(|look| look()).unwrap_or_default() {
+                    observer.observe(seconds, &[label("certificate", which)]);
+                }
+            })
+            .build();
         open.add(0, &[]);
         accepted.add(0, &[]);
-        Self { open, accepted, limit }
+        Self { certificates, open, accepted, limit }
+    }
+
+    /// Has the certificates in use looked at whenever somebody reads.
+    pub fn watch_certificates(&self, look: impl Fn() -> Vec<(&'static str, f64)> + Send + Sync + 'static) {
+        *self.certificates.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(look));
     }
 
     /// At most so many are served at once.
@@ -157,5 +179,11 @@ pub struct Open(UpDownCounter<i64>);
 impl Drop for Open {
     fn drop(&mut self) {
         self.0.add(-1, &[]);
+    }
+}
+
+impl std::fmt::Debug for Connections {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Connections").finish_non_exhaustive()
     }
 }

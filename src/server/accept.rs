@@ -1,8 +1,9 @@
 //! The accept loop: takes connections off the listener, no more than the cap, and never spins.
 //!
-//! Phases of one turn: a free slot → a connection → hand it on. At the cap the loop waits for a slot, and callers
-//! wait in the kernel's backlog. When the system has no file descriptor or memory left, it pauses for growing times,
-//! since `accept` would fail again at once for as long as that lasts. A drain ends the loop and closes the listener.
+//! Phases of one turn: a connection → a free slot → hand it on. At the cap the connection that has been silent longest
+//! makes room; where all have spoken the new one waits for a slot, and those after it in the kernel's backlog. When the
+//! system has no file descriptor or memory left, the loop pauses for growing times, since `accept` would fail again at once
+//! for as long as that lasts. A drain ends the loop and closes the listener.
 
 use std::future::Future;
 use std::io;
@@ -14,6 +15,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::Shutdown;
+use super::greeting::Greeting;
 
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
@@ -43,7 +45,7 @@ impl Listen for TcpListener {
 /// Accepts until the drain begins. `start` gets each connection with its slot, and frees the slot by dropping it.
 pub(super) async fn accept_until_drain<L, F>(
     mut listener: L,
-    slots: Arc<Semaphore>,
+    (slots, greeting): (Arc<Semaphore>, Greeting),
     shutdown: &Shutdown,
     mut start: F,
 ) where
@@ -52,11 +54,6 @@ pub(super) async fn accept_until_drain<L, F>(
 {
     let mut trouble = Trouble::default();
     loop {
-        let slot = tokio::select! {
-            biased;
-            () = shutdown.draining() => return,
-            slot = free_slot(&slots) => slot,
-        };
         let accepted = tokio::select! {
             biased;
             () = shutdown.draining() => return,
@@ -65,6 +62,12 @@ pub(super) async fn accept_until_drain<L, F>(
         match accepted {
             Ok((io, peer)) => {
                 trouble.over();
+                // Only now that somebody has come is room made.
+                let slot = tokio::select! {
+                    biased;
+                    () = shutdown.draining() => return,
+                    slot = free_slot(&slots, &greeting) => slot,
+                };
                 start(io, peer, slot);
             }
             Err(error) if concerns_one_connection(&error) => {
@@ -72,7 +75,6 @@ pub(super) async fn accept_until_drain<L, F>(
             }
             Err(error) => {
                 let pause = trouble.pause(&error);
-                drop(slot);
                 tokio::select! {
                     biased;
                     () = shutdown.draining() => return,
@@ -83,11 +85,13 @@ pub(super) async fn accept_until_drain<L, F>(
     }
 }
 
-async fn free_slot(slots: &Arc<Semaphore>) -> OwnedSemaphorePermit {
+async fn free_slot(slots: &Arc<Semaphore>, greeting: &Greeting) -> OwnedSemaphorePermit {
+    greeting.room().await;
     if let Ok(slot) = slots.clone().try_acquire_owned() {
         return slot;
     }
     tracing::debug!("at the connection cap: accepting again when one closes");
+    greeting.make_room();
     slots.clone().acquire_owned().await.expect("the semaphore is never closed")
 }
 
@@ -165,7 +169,8 @@ mod tests {
         let shutdown = Shutdown::new();
         let mut started = Vec::new();
         let order = shutdown.clone();
-        accept_until_drain(script, Arc::new(Semaphore::new(cap)), &shutdown, |io, _, slot| {
+        let slots = (Arc::new(Semaphore::new(cap)), Greeting::of(1));
+        accept_until_drain(script, slots, &shutdown, |io, _, slot| {
             slot.forget();
             started.push(io);
             if started.len() == until {
@@ -197,20 +202,21 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn at_the_cap_the_listener_is_not_asked() {
+    async fn at_the_cap_one_waits_and_the_listener_is_not_asked_for_more() {
         let asked = Arc::new(AtomicUsize::new(0));
-        let script = Script { answers: VecDeque::from([Ok(1), Ok(2), Ok(3)]), asked: asked.clone() };
+        let script = Script { answers: VecDeque::from([Ok(1), Ok(2), Ok(3), Ok(4)]), asked: asked.clone() };
         let shutdown = Shutdown::new();
         let held = std::sync::Mutex::new(Vec::new());
-        let slots = Arc::new(Semaphore::new(2));
+        let slots = (Arc::new(Semaphore::new(2)), Greeting::of(1));
         let accepting =
             accept_until_drain(script, slots, &shutdown, |_, _, slot| held.lock().unwrap().push(slot));
+        let counts = || (asked.load(Ordering::SeqCst), held.lock().unwrap().len());
         let check = async {
             tokio::time::sleep(Duration::from_secs(60)).await;
-            assert_eq!(asked.load(Ordering::SeqCst), 2);
+            assert_eq!(counts(), (3, 2));
             held.lock().unwrap().pop();
             tokio::time::sleep(Duration::from_secs(60)).await;
-            assert_eq!(asked.load(Ordering::SeqCst), 3);
+            assert_eq!(counts(), (4, 2));
             shutdown.begin_drain();
         };
         tokio::join!(accepting, check);
@@ -220,7 +226,8 @@ mod tests {
     async fn a_drain_ends_the_loop_even_in_a_pause() {
         let shutdown = Shutdown::new();
         let script = Script { answers: VecDeque::from([emfile()]), asked: Arc::default() };
-        let accepting = accept_until_drain(script, Arc::new(Semaphore::new(1)), &shutdown, |_, _, _| {});
+        let slots = (Arc::new(Semaphore::new(1)), Greeting::of(1));
+        let accepting = accept_until_drain(script, slots, &shutdown, |_, _, _| {});
         tokio::join!(accepting, async { shutdown.begin_drain() });
     }
 }

@@ -20,7 +20,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tonic::codegen::StdError;
 use tower::Service;
 
-use super::preface::{self, NoPreface};
+use super::preface::{self, NoPreface, Prefaced};
 use super::tls::Presented;
 use super::{ServerOptions, Shutdown};
 
@@ -42,9 +42,35 @@ pub(super) enum Ended {
     Cut,
 }
 
+/// Waits for the first bytes of a connection; `None` if they do not come, or are no HTTP/2.
+pub(super) async fn preface<Io>(
+    io: Io,
+    peer: Peer,
+    options: &ServerOptions,
+    shutdown: &Shutdown,
+) -> Option<Prefaced<Io>>
+where
+    Io: AsyncRead + AsyncWrite + Unpin,
+{
+    let preface = tokio::select! {
+        biased;
+        () = shutdown.draining() => return None,
+        preface = tokio::time::timeout(options.first_byte_timeout, preface::read(io)) => preface,
+    };
+    match preface {
+        Ok(Ok(io)) => return Some(io),
+        Ok(Err(NoPreface::Closed)) => {}
+        Ok(Err(NoPreface::NotHttp2)) => {
+            tracing::debug!(peer = %peer.address, "closed: the peer does not speak HTTP/2");
+        }
+        Err(_) => tracing::debug!(peer = %peer.address, "closed: no HTTP/2 preface in time"),
+    }
+    None
+}
+
 /// Serves one connection to its end. `age` is when it is asked to leave, counted from now.
 pub(super) async fn drive<Io, S, B>(
-    io: Io,
+    io: Prefaced<Io>,
     (peer, presented): (Peer, Option<Presented>),
     service: S,
     options: &ServerOptions,
@@ -58,23 +84,6 @@ where
     B: http_body::Body<Data = Bytes> + Send + 'static,
     B::Error: Into<StdError>,
 {
-    let preface = tokio::select! {
-        biased;
-        () = shutdown.draining() => return Ended::Unborn,
-        preface = tokio::time::timeout(options.first_byte_timeout, preface::read(io)) => preface,
-    };
-    let io = match preface {
-        Ok(Ok(io)) => io,
-        Ok(Err(reason)) => {
-            let NoPreface::NotHttp2 = reason else { return Ended::Unborn };
-            tracing::debug!(peer = %peer.address, "closed: the peer does not speak HTTP/2");
-            return Ended::Unborn;
-        }
-        Err(_) => {
-            tracing::debug!(peer = %peer.address, "closed: no HTTP/2 preface in time");
-            return Ended::Unborn;
-        }
-    };
     let service = TowerToHyperService::new(WithPeer { inner: service, peer, presented });
     let mut connection = pin!(builder(options).serve_connection(TokioIo::new(io), service));
     let mut old = pin!(after(age));

@@ -13,6 +13,10 @@ mod accept;
 pub mod auth;
 mod bind;
 mod connection;
+mod descriptors;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
+mod greeting;
 mod grpc_timeout;
 mod health;
 mod layer;
@@ -39,6 +43,7 @@ use tonic::service::Routes;
 
 pub use self::bind::{BindError, bind, parse_listen};
 pub use self::connection::Peer;
+pub use self::descriptors::connections_within_limit;
 pub use self::health::Health;
 pub use self::layer::access_log::Note;
 pub use self::layer::deadline::Deadline;
@@ -49,7 +54,8 @@ pub use self::signals::watch_signals;
 
 use self::accept::{Listen, accept_until_drain};
 use self::auth::Guard;
-use self::connection::{Ended, drive, jittered};
+use self::connection::{Ended, drive, jittered, preface};
+use self::greeting::{Greeting, Guest};
 use self::tls::Tls;
 use crate::meter::Meters;
 
@@ -116,28 +122,20 @@ where
     let phases = Shutdown::new();
     let connections = TaskTracker::new();
     let cut = Arc::new(AtomicUsize::new(0));
-    let slots = Arc::new(Semaphore::new(options.max_connections));
+    let (slots, greeting) = (Arc::new(Semaphore::new(options.max_connections)), Greeting::of(options.max_connections));
     let stack = layer::stack(routes, &options, security.guard, &phases, meters);
     meters.connections().limited(options.max_connections);
     let options = Arc::new(options);
     let number = AtomicU64::new(0);
-    let accepting = accept_until_drain(listener, slots, &phases, |io, address, slot| {
+    let accepting = accept_until_drain(listener, (slots, greeting.clone()), &phases, |io, address, slot| {
         let number = number.fetch_add(1, Ordering::Relaxed);
+        let guest = greeting.enter(number);
         let age = options.max_connection_age.map(|age| jittered(age, options.connection_age_seed, number));
         let (stack, options, phases, cut) = (stack.clone(), options.clone(), phases.follower(), cut.clone());
         let (tls, open) = (security.tls.clone(), meters.connections().accepted());
         connections.spawn(async move {
             let (_slot, _open) = (slot, open);
-            let peer = Peer { address };
-            let ended = match tls {
-                None => drive(io, (peer, None), stack, &options, &phases, age).await,
-                Some(tls) => match tls.greet(io, peer, options.tls_handshake_timeout, &phases).await {
-                    Some((io, presented)) => {
-                        drive(io, (peer, presented), stack, &options, &phases, age).await
-                    }
-                    None => Ended::Unborn,
-                },
-            };
+            let ended = one(io, (Peer { address }, guest), (stack, tls), &options, &phases, age).await;
             if ended == Ended::Cut {
                 cut.fetch_add(1, Ordering::Relaxed);
             }
@@ -171,4 +169,33 @@ where
         DrainReport { connections_open, connections_cut: cut.load(Ordering::Relaxed), took: began.elapsed() };
     tracing::info!(connections_cut = report.connections_cut, took = ?report.took, "drained");
     report
+}
+
+/// One connection, from its socket to its end. What it needs once it speaks is not kept for one that does not: each step
+/// is boxed.
+async fn one<Io>(
+    io: Io,
+    (peer, guest): (Peer, Guest),
+    (stack, tls): (layer::Stack, Option<Tls>),
+    options: &ServerOptions,
+    phases: &Shutdown,
+    age: Option<Duration>,
+) -> Ended
+where
+    Io: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
+{
+    let Some(tls) = tls else {
+        return match guest.greeted(preface(io, peer, options, phases)).await {
+            Some(io) => Box::pin(drive(io, (peer, None), stack, options, phases, age)).await,
+            None => Ended::Unborn,
+        };
+    };
+    let greeting = Box::pin(async {
+        let (io, presented) = tls.greet(io, peer, options.tls_handshake_timeout, phases).await?;
+        Some((preface(io, peer, options, phases).await?, presented))
+    });
+    match guest.greeted(greeting).await {
+        Some((io, presented)) => Box::pin(drive(io, (peer, presented), stack, options, phases, age)).await,
+        None => Ended::Unborn,
+    }
 }

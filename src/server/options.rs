@@ -19,8 +19,8 @@ const MAX_WINDOW_BYTES: u32 = (1 << 31) - 1;
 /// The limits of the listener, its connections and its calls.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServerOptions {
-    /// Connections served at once. At the cap the server stops accepting until one closes; later ones wait in the
-    /// kernel's backlog. Range ≥ 1, default 10,000.
+    /// Connections served at once. At the cap a new one takes the place of the one that has been silent longest; where all
+    /// have spoken it waits until one closes, and those after it in the kernel's backlog. Range ≥ 1, default 10,000.
     pub max_connections: usize,
     /// How long a new connection may take until its HTTP/2 preface (24 bytes) has arrived in full. A connection that
     /// stays silent, or trickles, is closed then. Range > 0, default 10 s.

@@ -50,7 +50,8 @@ where
         }
         filled += count;
         if got[..filled] != PREFACE[..filled] {
-            answer_http1(&mut io, got[0]).await?;
+            // Its buffer is not kept for each connection that says nothing.
+            Box::pin(answer_http1(&mut io, got[0])).await?;
             return Err(NoPreface::NotHttp2);
         }
     }

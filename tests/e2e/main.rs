@@ -13,6 +13,7 @@ mod auth_tls;
 mod availability;
 mod billing;
 mod certificates;
+mod crowded;
 mod holds;
 mod idempotency;
 mod keys;

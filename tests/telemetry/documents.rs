@@ -7,9 +7,9 @@ use std::process::Command;
 use serde_json::Value;
 
 use crate::collector::Collector;
-use crate::scrape::Scrape;
+use crate::scrape::{Scrape, admin_of, scrape};
 use crate::support::{postgres, say_not_run};
-use crate::world::World;
+use crate::world::{World, over_tls};
 
 /// What metrics of scrip begin with.
 const FAMILIES: [&str; 5] = ["scrip_", "rpc_", "db_", "http_", "process_"];
@@ -31,7 +31,7 @@ async fn everything() -> Scrape {
             .await;
     world.traffic().await;
     world.reconcile().await;
-    world
+    let plain = world
         .until("all is told", |scrape| {
             scrape.has("scrip_reconciliation_age_seconds", &[])
                 && scrape.has("scrip_telemetry_exports_total", &[])
@@ -39,7 +39,12 @@ async fn everything() -> Scrape {
                 && scrape.has("scrip_workspace_balance_usd", &[])
                 && scrape.has("scrip_database_up", &[])
         })
-        .await
+        .await;
+    // What only a server over TLS has to tell.
+    let (server, _folder) = over_tls().await;
+    let tls = scrape(admin_of(&server).await).await;
+    let of_tls = tls.text.lines().filter(|line| line.contains("scrip_server_certificate"));
+    Scrape::read(plain.text.lines().chain(of_tls).collect::<Vec<_>>().join("\n"))
 }
 
 /// Meaning and labels of each family, as a row of the table in the documents.

@@ -6,6 +6,8 @@
 mod support;
 
 mod admin;
+#[path = "../e2e/certificates.rs"]
+mod certificates;
 mod collector;
 mod documents;
 mod export;

@@ -1,9 +1,11 @@
 //! Metrics after real traffic: names, types and values.
 
+use crate::certificates::Authority;
+use crate::scrape::{admin_of, scrape};
 use crate::support::client::authorize;
 use crate::support::cut_proxy::{Cut, CutProxy};
 use crate::support::{eventually, postgres};
-use crate::world::{SECRET, TASK, USER, World};
+use crate::world::{SECRET, TASK, USER, World, over_tls};
 
 const CALLS: &str = "rpc_server_call_duration_seconds_count";
 const CHARGE: (&str, &str) = ("rpc_method", "scrip.v1.BillingService/Charge");
@@ -117,4 +119,21 @@ async fn a_commit_whose_answer_was_lost_is_counted_and_so_is_what_became_of_it()
     assert_eq!((unknown("pursued"), unknown("resolved"), unknown("given_up")), (1.0, 1.0, 0.0));
     assert!(told.sum("scrip_batch_retries_total", &[("reason", "unknown")]) >= 1.0);
     assert_eq!(told.sum("scrip_ledger_points_total", &[("operation", "charge")]), 1.0, "counted once");
+}
+
+/// Prometheus reads when the certificates expire, and hears of new ones.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_expiry_of_certificates_is_told_and_follows_their_files() {
+    const EXPIRY: &str = "scrip_server_certificate_expiry_seconds";
+    // The first of January.
+    const OF_2050: f64 = 2_524_608_000.0;
+    const OF_2055: f64 = 2_682_374_400.0;
+    const OF_2060: f64 = 2_840_140_800.0;
+    let (server, folder) = over_tls().await;
+    let admin = admin_of(&server).await;
+    let expires = async |which: &str| scrape(admin).await.sum(EXPIRY, &[("certificate", which)]);
+    assert_eq!((expires("server").await, expires("client_ca").await), (OF_2050, OF_2060));
+    Authority::new("servers").server(2055).write(folder.path(), "server");
+    eventually("the new certificate is told", async || expires("server").await == OF_2055).await;
+    assert_eq!(expires("client_ca").await, OF_2060);
 }

@@ -8,9 +8,10 @@ use std::net::SocketAddr;
 use tempfile::TempDir;
 use tonic::Code;
 
+use crate::certificates::Authority;
 use crate::scrape::{Scrape, admin_of, scrape};
 use crate::support::client::{KEK, Scrip, authorize, charge, refused};
-use crate::support::server::Launch;
+use crate::support::server::{Launch, ScripProcess};
 use crate::support::{eventually, postgres};
 
 /// What no label may ever say.
@@ -117,4 +118,21 @@ impl World {
         let mut progress = runs.watch_reconciliation(watch).await.unwrap().into_inner();
         while progress.message().await.unwrap().is_some() {}
     }
+}
+
+/// What a server over TLS tells beside the others, whose clients show certificates; and the folder with its files.
+pub(crate) async fn over_tls() -> (ScripProcess, TempDir) {
+    let folder = tempfile::tempdir().unwrap();
+    let (cert, key) = Authority::new("servers").server(2050).write(folder.path(), "server");
+    let clients = folder.path().join("clients.pem");
+    std::fs::write(&clients, Authority::new("clients").pem()).unwrap();
+    let url = format!("sqlite://{}", folder.path().join("scrip.db").display());
+    let text = |path: std::path::PathBuf| path.display().to_string();
+    let launch = Launch::new(&url)
+        .arg("--admin-listen=127.0.0.1:0")
+        .env("SCRIP_TLS_CERT", text(cert))
+        .env("SCRIP_TLS_KEY", text(key))
+        .env("SCRIP_CLIENT_CA", text(clients))
+        .env("SCRIP_CLIENT_ROLES", "CN=ops=admin");
+    (launch.start().await, folder)
 }

@@ -57,6 +57,22 @@ async fn over_the_cap_a_connection_waits_until_one_closes() {
 }
 
 #[tokio::test]
+async fn at_the_cap_the_connection_that_has_been_silent_longest_makes_room() {
+    // No timeout of theirs ends them within the test.
+    let (server, _) = Running::script(ServerOptions { max_connections: 2, ..patient() }).await;
+    let mut spoken = server.client().await;
+    spoken.check(asking("")).await.unwrap();
+    let mut silent = Vec::new();
+    for _ in 0..5 {
+        silent.push(TcpStream::connect(server.address).await.unwrap());
+    }
+    bounded(BareClient::connect(server.address).await.try_call(CHECK, "", None)).await.unwrap();
+    closed_by_the_server(&mut silent[0]).await;
+    // Whoever has spoken stays.
+    spoken.check(asking("")).await.unwrap();
+}
+
+#[tokio::test]
 async fn an_old_connection_is_asked_to_leave_and_its_call_is_answered() {
     let options = ServerOptions { max_connection_age: Some(Duration::from_millis(50)), ..patient() };
     let (server, script) = Running::script(options).await;
