@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use crate::figures::{Figure, Spread, Target, Value};
+use crate::growth::Measured;
 
 const WIDTH: f64 = 860.0;
 const LABELS: f64 = 380.0;
@@ -45,6 +46,17 @@ pub fn throughput(figures: &[Figure]) -> String {
         bars.push(bar(String::new(), theirs, THEIRS));
     }
     draw("A second: scrip (blue), and what it is compared with (grey)", &bars, None)
+}
+
+/// Charges a second at each point of every curve.
+pub fn growth(points: &[Measured]) -> String {
+    let bar = |point: &Measured| {
+        let rate = point.spread().median;
+        let label = format!("{}: {} {}", point.store, point.at, point.curve);
+        Bar { label, length: rate, text: format!("{rate:.0}"), colour: OURS }
+    };
+    let bars: Vec<Bar> = points.iter().map(bar).collect();
+    draw("Charges a second with what grows (1,024 in flight, one charge a call unless said)", &bars, None)
 }
 
 struct Bar {

@@ -12,10 +12,12 @@
 //! Every contender uses scrip's own schema with all of its indexes, and the same durability. A round runs each of them
 //! once, in turn, each on a fresh copy of one prepared database; what is printed is the median of the rounds' ratios,
 //! with their spread. Phases: databases and users ([`stage`]) → rounds ([`rounds`]) → the measurements that need no
-//! rounds ([`once`]) → table and charts ([`report`]).
+//! rounds ([`once`]) → how the rate
+//! goes with what grows ([`growth`]) → table and charts ([`report`]).
 
 mod chart;
 mod figures;
+mod growth;
 mod load;
 mod machine;
 mod naive;
@@ -79,7 +81,9 @@ async fn compare(options: &Options) -> ExitCode {
     let Some(stage) = stage::Stage::set(options).await else { return ExitCode::from(2) };
     let mut figures = rounds::run(&stage, options).await;
     figures.extend(once::run(&stage, options).await);
-    let page = report::Page { machine: machine::describe(&stage.server_version().await), options, figures };
+    let growth = growth::run(&stage, options).await;
+    let machine = machine::describe(&stage.server_version().await);
+    let page = report::Page { machine, options, figures, growth };
     print!("{}", page.terminal());
     if let Some(directory) = &options.out
         && let Err(why) = page.write(directory)

@@ -10,7 +10,8 @@ usage: scripts/bench.sh [--quick] [--rounds N] [--seconds N] [--users N] [--full
   --seconds N       how long a turn lasts (6)
   --users N         users that are charged, drawn uniformly (20000)
   --full N          tasks in the tables that are not empty (1000000)
-  --only GROUP,…    of: charge, hot, batch, one, sqlite, open, keys, reads, full, replicas, memory, start, disk, draws
+  --only GROUP,…    of: charge, hot, batch, one, sqlite, open, keys, reads, full, replicas, memory, start, disk, draws,
+                    growth
   --out DIRECTORY   writes README.md and the charts there
 
 examples:

@@ -5,12 +5,14 @@ use std::path::Path;
 
 use crate::chart;
 use crate::figures::{Figure, Spread, Target, Value};
+use crate::growth::Measured;
 use crate::options::Options;
 
 pub struct Page<'a> {
     pub machine: String,
     pub options: &'a Options,
     pub figures: Vec<Figure>,
+    pub growth: Vec<Measured>,
 }
 
 impl Page<'_> {
@@ -27,6 +29,11 @@ impl Page<'_> {
             let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}"));
             writeln!(text, "{}", cells.collect::<Vec<_>>().join("  ").trim_end()).ok();
         }
+        for point in &self.growth {
+            let median = number(point.spread().median);
+            let at = number(point.at.into());
+            writeln!(text, "{at:>9} {:<16} {:<10} {median:>8} charges/s", point.curve, point.store).ok();
+        }
         text
     }
 
@@ -35,6 +42,9 @@ impl Page<'_> {
         std::fs::create_dir_all(directory)?;
         std::fs::write(directory.join("ratios.svg"), chart::ratios(&self.figures))?;
         std::fs::write(directory.join("throughput.svg"), chart::throughput(&self.figures))?;
+        if !self.growth.is_empty() {
+            std::fs::write(directory.join("growth.svg"), chart::growth(&self.growth))?;
+        }
         std::fs::write(directory.join("README.md"), self.markdown())
     }
 
@@ -62,10 +72,28 @@ impl Page<'_> {
             ("{how}", &self.how()),
             ("{table}", table.trim_end()),
             ("{notes}", &notes.join("\n")),
+            ("{growth}", &self.growth()),
         ] {
             text = text.replace(mark, with);
         }
         text
+    }
+}
+
+impl Page<'_> {
+    fn growth(&self) -> String {
+        if self.growth.is_empty() {
+            return "Not measured in this run (`--only growth`, or everything).".to_owned();
+        }
+        let mut table = String::from("| of | at | store | charges/s (spread) |\n|---|---|---|---|\n");
+        for point in &self.growth {
+            let Spread { min, median, max } = point.spread();
+            let (at, curve, store) = (number(point.at.into()), point.curve, point.store);
+            let rates = format!("{} ({}–{})", number(median), number(min), number(max));
+            writeln!(table, "| {curve} | {at} | {store} | {rates} |").ok();
+        }
+        table.push_str("\n![Charges a second with what grows](growth.svg)");
+        table
     }
 }
 

@@ -108,7 +108,7 @@ impl Stage {
     }
 
     async fn prepare(&self, database: &Database, users: u32) {
-        let server = Server::scrip(&database, &[]).await;
+        let server = Server::scrip(database, &[]).await;
         let channels = connect(&server).await;
         let credits = (1..=i64::from(users)).zip(channels.iter().cycle()).map(|(user_id, channel)| {
             let mut client = BillingServiceClient::new(channel.clone());
