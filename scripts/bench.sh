@@ -13,7 +13,11 @@ case ${CARGO_TARGET_DIR:=$root/target} in
 esac
 export CARGO_TARGET_DIR
 
-cargo build --release --locked --manifest-path "$root/benches/peers/Cargo.toml"
+features=()
+case " $* " in
+*' --peers '*) features=(--features peers) ;;
+esac
+cargo build --release --locked --manifest-path "$root/benches/peers/Cargo.toml" "${features[@]}"
 case " $* " in
 *' --help '* | *' -h '*) ;;
 *) cargo build --release --locked --manifest-path "$root/Cargo.toml" ;;

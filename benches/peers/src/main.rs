@@ -8,6 +8,7 @@
 //! | b | the same transaction, a request each, behind tonic and sqlx | `naive` |
 //! | c | the wall: the rows alone, by bulk statements | `wall` |
 //! | d | a server that does nothing | `noop` |
+//! | | with `--peers`: a ledger that others have made | `others` |
 //!
 //! Every contender uses scrip's own schema with all of its indexes, and the same durability. A round runs each of them
 //! once, in turn, each on a fresh copy of one prepared database; what is printed is the median of the rounds' ratios,
@@ -25,6 +26,8 @@ mod noop;
 mod once;
 mod open_loop;
 mod options;
+#[cfg(feature = "peers")]
+mod others;
 mod pgbench;
 #[allow(dead_code, reason = "shared with the tests")]
 #[path = "../../../tests/support/postgres.rs"]

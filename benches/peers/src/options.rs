@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 pub const USAGE: &str = "\
-usage: scripts/bench.sh [--quick] [--rounds N] [--seconds N] [--users N] [--full N] [--only GROUP,…] [--out DIRECTORY]
+usage: scripts/bench.sh [--quick] [--rounds N] [--seconds N] [--users N] [--full N] [--only GROUP,…] [--peers] [--out DIRECTORY]
 
   --quick           2 rounds of 2 s, and no measurement that takes long: about three minutes
   --rounds N        how often every contender has its turn (5)
@@ -12,6 +12,7 @@ usage: scripts/bench.sh [--quick] [--rounds N] [--seconds N] [--users N] [--full
   --full N          tasks in the tables that are not empty (1000000)
   --only GROUP,…    of: charge, hot, batch, one, sqlite, open, keys, reads, full, replicas, memory, start, disk, draws,
                     growth
+  --peers           beside a ledger that others have made as well: doubleentry
   --out DIRECTORY   writes README.md and the charts there
 
 examples:
@@ -42,6 +43,8 @@ pub struct Options {
     pub full: u32,
     /// Whether the measurements that take long are left out.
     pub quick: bool,
+    /// Whether others' ledgers are among the contenders.
+    pub peers: bool,
     /// Groups of contenders to run; all where it is empty.
     pub only: Vec<String>,
     /// Where the page and its charts go; nowhere but stdout where it is not given.
@@ -55,6 +58,7 @@ impl Options {
         users: 20_000,
         full: 1_000_000,
         quick: false,
+        peers: false,
         only: Vec::new(),
         out: None,
     };
@@ -88,6 +92,12 @@ pub fn read(words: impl Iterator<Item = String>) -> Result<Command, String> {
         };
         match word.as_str() {
             "--help" | "-h" => return Ok(Command::Help),
+            "--peers" if cfg!(feature = "peers") => options.peers = true,
+            "--peers" => {
+                return Err(
+                    "--peers takes a build with others' code in it: scripts/bench.sh --peers".to_owned()
+                );
+            }
             "--quick" => options = options.quick(),
             "--rounds" => options.rounds = number(value()?, 1..=50)?,
             "--seconds" => options.seconds = number(value()?, 1..=600)?,

@@ -117,6 +117,10 @@ impl Rounds<'_> {
         if options.wants("replicas") {
             self.replicas().await;
         }
+        #[cfg(feature = "peers")]
+        if options.peers {
+            self.others().await;
+        }
         for (name, database) in self.kept.clone() {
             let many = if name.contains("many") { Draw::Uniform(100_000) } else { users };
             let server = Server::scrip(&database, &[]).await;
@@ -262,6 +266,21 @@ impl Rounds<'_> {
         }
     }
 
+    /// Others' ledgers: a transfer a call, and a hundred.
+    #[cfg(feature = "peers")]
+    async fn others(&mut self) {
+        for (name, store, a_call) in [
+            ("doubleentry", Store::Postgres, 1),
+            ("doubleentry batch", Store::Postgres, 100),
+            ("sqlite doubleentry", Store::Sqlite, 1),
+            ("sqlite doubleentry batch", Store::Sqlite, 100),
+        ] {
+            let rate = crate::others::transfers(self.stage, store, a_call, self.lasts()).await;
+            eprintln!("  {name:<18} {rate:>9.0} a second");
+            self.keep(name, rate);
+        }
+    }
+
     /// Three replicas on one database, with the load of one spread over them.
     async fn replicas(&mut self) {
         let database = self.stage.fresh(Store::Postgres).await;
@@ -334,6 +353,38 @@ impl Rounds<'_> {
             ratio("", "SQLite: 100,000 users ÷ 20,000", "sqlite many", "sqlite unary", charges, Reported),
             ratio("", "unary Charge, Zipf ÷ best of (a)", "zipf", "a", charges, Reported),
             ratio("", "SQLite: Zipf ÷ uniform", "sqlite zipf", "sqlite unary", charges, Reported),
+            ratio(
+                "",
+                "unary Charge ÷ doubleentry, a transfer a call",
+                "unary",
+                "doubleentry",
+                charges,
+                Reported,
+            ),
+            ratio(
+                "",
+                "BatchCharge ÷ doubleentry, 100 a call",
+                "batch",
+                "doubleentry batch",
+                charges,
+                Reported,
+            ),
+            ratio(
+                "",
+                "SQLite: unary Charge ÷ doubleentry",
+                "sqlite unary",
+                "sqlite doubleentry",
+                charges,
+                Reported,
+            ),
+            ratio(
+                "",
+                "SQLite: BatchCharge ÷ doubleentry, 100 a call",
+                "sqlite batch",
+                "sqlite doubleentry batch",
+                charges,
+                Reported,
+            ),
         ];
         figures.retain(|figure| !figure.samples().is_empty());
         if self.errors > 0 {

@@ -92,6 +92,16 @@ impl Stage {
         database
     }
 
+    /// A database with nothing in it: others have tables of their own.
+    #[cfg(feature = "peers")]
+    pub async fn blank(&self, store: Store) -> Database {
+        let database = self.name(store);
+        if store == Store::Postgres {
+            self.cluster.create_database(&database.name).await;
+        }
+        database
+    }
+
     /// One that is not there yet.
     pub fn name(&self, store: Store) -> Database {
         let name = format!("bench_{}", self.next.fetch_add(1, Ordering::Relaxed));
