@@ -5,9 +5,10 @@ use clap::{Arg, Command, CommandFactory};
 use super::Cli;
 
 /// Parts of one action: what is done, to whom, how often. They come from the command line alone.
-const ACTION: [&str; 50] = [
+const ACTION: [&str; 51] = [
     "accounts",
     "as-of",
+    "distribute",
     "purse",
     "source",
     "request-id",

@@ -122,7 +122,8 @@ where
     let phases = Shutdown::new();
     let connections = TaskTracker::new();
     let cut = Arc::new(AtomicUsize::new(0));
-    let (slots, greeting) = (Arc::new(Semaphore::new(options.max_connections)), Greeting::of(options.max_connections));
+    let (slots, greeting) =
+        (Arc::new(Semaphore::new(options.max_connections)), Greeting::of(options.max_connections));
     let stack = layer::stack(routes, &options, security.guard, &phases, meters);
     meters.connections().limited(options.max_connections);
     let options = Arc::new(options);

@@ -91,7 +91,10 @@ impl Bench {
         let options = scrip::store::postgres::Options::default();
         scrip::store::postgres::migrate(&url, &options).await.expect("a new database is migrated");
         let store = scrip::store::postgres::open(&pgbouncer.url(&url), options).await.expect("it opens");
-        Some(Bench { _pgbouncer: Some(pgbouncer), ..Bench::of(store, None, None) })
+        let bench = Bench { _pgbouncer: Some(pgbouncer), ..Bench::of(store, None, None) };
+        // Its first session takes a process of the server's: on a busy machine longer than a reader waits.
+        eventually("PgBouncer answers", async || bench.reader.now().await.is_ok()).await;
+        Some(bench)
     }
 
     fn of(

@@ -47,7 +47,7 @@ impl PgBouncer {
             "[databases]\n* = host={} port={} user=postgres\n\
              [pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {}\nunix_socket_dir =\nauth_type = any\n\
              pool_mode = transaction\ndefault_pool_size = {pool_size}\nmax_client_conn = 500\n\
-             server_idle_timeout = 5\n",
+             server_idle_timeout = 60\n",
             server.ip(),
             server.port(),
             addr.port()
