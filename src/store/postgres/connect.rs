@@ -29,8 +29,8 @@ pub(super) const LOCK_WAIT: Duration = Duration::from_secs(5);
 pub(super) const WRITER_IDLE: Duration = Duration::from_secs(8);
 /// Likewise of a reader, whose snapshot only keeps old rows from being cleaned up.
 pub(super) const READER_IDLE: Duration = Duration::from_secs(600);
-/// How long a reader waits for a free connection.
-const ACQUIRE: Duration = Duration::from_millis(500);
+/// How long a reader waits for a free connection: also for a new one, for which a busy server takes its time.
+const ACQUIRE: Duration = Duration::from_secs(2);
 /// How much later than the client the server gives up on a statement: it ends those that nobody waits for any more.
 const GRACE: Duration = Duration::from_secs(1);
 /// How long after the readers have left a server they do not leave the next one.
@@ -102,6 +102,11 @@ impl Target {
         if left.is_none_or(|moment| moment.elapsed() > STAY) {
             *left = Some(Instant::now());
         }
+    }
+
+    /// Writes are taken again, perhaps by another server: whoever reads goes to the same one.
+    pub(super) fn leave_again(&self) {
+        *self.left.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
     }
 
     /// `host:port/database`, or the socket's directory in the place of the host.

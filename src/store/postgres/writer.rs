@@ -44,12 +44,14 @@ pub(super) struct PostgresWriter {
     target: Target,
     /// Outside any transaction. `None` before the first batch, while one runs, and after a failure.
     connection: Option<PgConnection>,
+    /// The last batch met a server that takes no writes.
+    met_read_only: bool,
     measured: Statements,
 }
 
 impl PostgresWriter {
     pub(super) fn new(target: Target, measured: Statements) -> Self {
-        Self { target, connection: None, measured }
+        Self { target, connection: None, met_read_only: false, measured }
     }
 
     async fn take(&mut self) -> Result<PgConnection, StoreError> {
@@ -77,6 +79,10 @@ impl PostgresWriter {
         {
             Ok(()) => {
                 self.connection = Some(connection);
+                if std::mem::take(&mut self.met_read_only) {
+                    // Readers that connected in the meantime may have reached the old server again.
+                    self.target.leave_again();
+                }
                 Transacted::Committed
             }
             Err(outcome) if mutants::on(Mutant::CancelledTransaction) => {
@@ -85,6 +91,7 @@ impl PostgresWriter {
             }
             Err(outcome) => {
                 if is_read_only(&outcome) {
+                    self.met_read_only = true;
                     self.target.leave();
                 }
                 discard(connection).await;
