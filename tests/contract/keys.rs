@@ -573,9 +573,9 @@ pub(crate) async fn due_leases_are_the_open_ones_whose_time_has_passed(bench: &m
         bench.with_keys(Charge { select_key: Some(Box::new(asked)), ..charge(task, 1) }).await;
     };
     lease(bench, "long", 3_600 * S).await;
-    lease(bench, "later", 900_000).await;
-    lease(bench, "sooner", 800_000).await;
-    lease(bench, "closed", 850_000).await;
+    lease(bench, "later", 1_900_000).await;
+    lease(bench, "sooner", 100_000).await;
+    lease(bench, "closed", 1_000_000).await;
     let release = Command::Release { lease_id: text("closed"), report: Report::succeeded() };
     bench.administer("", release).await.expect("released");
     bench.pass(2 * S).await;
