@@ -171,7 +171,7 @@ impl Stage {
             let client = BillingServiceClient::new(channel.clone()).max_decoding_message_size(64 << 20);
             fill(client, call, options.users)
         });
-        stream::iter(calls).buffer_unordered(4).collect::<()>().await;
+        stream::iter(calls).buffer_unordered(2).collect::<()>().await;
         server.stop().await;
         database
     }
