@@ -2,7 +2,8 @@
 //!
 //! The phases of a command:
 //!
-//! 1. [`Handle`] checks it against the limits and queues it: a full queue, and one that would take too long, answers at once: nobody waits to wait;
+//! 1. [`Handle`] checks it against the limits and queues it with a lane, as `routing` says: a full queue, and one that
+//!    would take too long, answers at once: nobody waits to wait;
 //! 2. a lane takes whatever is waiting as one batch, never waiting for more;
 //! 3. the batch's tasks are resolved to their users, and its footprint is drawn up;
 //! 4. the store locks, reads, has `judge` decide (the ledger, and the key pool where keys are asked for), writes and

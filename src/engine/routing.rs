@@ -72,7 +72,7 @@ impl Lanes {
     fn number_of(&self, submission: &Submission) -> usize {
         let key = match (submission.command.user_id(), submission.command.task_id()) {
             (0, Some(task_id)) => {
-                task_id.bytes().fold(0, |sum: u64, byte| sum.wrapping_mul(31) + u64::from(byte))
+                task_id.bytes().fold(0, |sum: u64, byte| sum.wrapping_mul(31).wrapping_add(byte.into()))
             }
             (user_id, _) => user_id.unsigned_abs(),
         };
