@@ -91,8 +91,8 @@ pub(super) async fn probe(
     stopping: CancellationToken,
 ) {
     loop {
-        let is_up = match reader.now().await {
-            Ok(_) => true,
+        let is_up = match reader.probe().await {
+            Ok(()) => true,
             Err(error) => {
                 if *up.borrow() {
                     logged(&error);

@@ -150,6 +150,11 @@ pub trait Reader: Send + Sync + 'static {
     /// The moment the next batch would be judged by, near enough for a reader.
     fn now(&self) -> BoxFuture<'_, Result<Micros, StoreError>>;
 
+    /// Whether the database answers and can be written, as far as this process knows.
+    fn probe(&self) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(async { self.now().await.map(|_| ()) })
+    }
+
     /// The users of `user_ids` that exist, in no order.
     fn users<'a>(&'a self, user_ids: &'a [UserId]) -> BoxFuture<'a, Result<Vec<User>, StoreError>>;
 

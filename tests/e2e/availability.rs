@@ -63,6 +63,17 @@ async fn a_commit_that_stays_unanswered_is_unknown_and_a_retry_tells() {
     assert_eq!(scrip.balance(7).await.total, 90);
 }
 
+/// Returns once a session of that database waits for the lock of another.
+async fn waits_for_a_lock(url: &str) {
+    const ASK: &str = "SELECT count(*) > 0 FROM pg_stat_activity
+                       WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    let watcher = tokio::sync::Mutex::new(postgres::connect(url).await);
+    eventually("a session waits for a lock", || async {
+        sqlx::query_scalar(ASK).fetch_one(&mut *watcher.lock().await).await.unwrap()
+    })
+    .await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_full_queue_is_told_at_once_and_what_was_accepted_is_done() {
     let Some(cluster) = postgres::shared() else { return };
@@ -70,7 +81,7 @@ async fn a_full_queue_is_told_at_once_and_what_was_accepted_is_done() {
     let launch = Launch::new(&url).arg("--queue-items").arg("1");
     let mut scrip = Scrip::on(launch, url.clone(), None).await;
     scrip.with_points(7, 100).await;
-    // Another session holds the user: the batch waits for it, one command waits for the batch.
+    // Another session holds the user: the first batch waits for it, one command waits for that batch.
     let mut other = postgres::connect(&url).await;
     sqlx::query("BEGIN").execute(&mut other).await.unwrap();
     sqlx::query("SELECT id FROM ts_users FOR UPDATE").execute(&mut other).await.unwrap();
@@ -78,14 +89,15 @@ async fn a_full_queue_is_told_at_once_and_what_was_accepted_is_done() {
     for n in 0..20 {
         let mut billing = scrip.billing.clone();
         calls.spawn(async move { billing.charge(charge(7, &format!("job-{n}"), 1)).await });
+        if n == 0 {
+            waits_for_a_lock(&url).await;
+        }
     }
-    let mut overloaded = 0;
-    while overloaded < 18 {
+    for _ in 0..18 {
         let status =
             calls.join_next().await.expect("a call").unwrap().expect_err("only refusals are answered yet");
         assert!(status.get_details_retry_info().unwrap().retry_delay.is_some());
         refused(Err::<(), _>(status), Code::ResourceExhausted, "OVERLOADED");
-        overloaded += 1;
     }
     sqlx::query("ROLLBACK").execute(&mut other).await.unwrap();
     assert!(calls.join_all().await.iter().all(Result::is_ok));

@@ -222,3 +222,16 @@ async fn a_dropped_call_leaves_no_transaction_behind() {
     assert_eq!(kept, 40);
     assert_sound(&store).await;
 }
+
+#[tokio::test]
+async fn a_closed_store_leaves_all_of_it_in_the_one_file_whoever_has_it_open() {
+    let world = World::new();
+    let store = world.open().await;
+    world.commit(&mut store.writer(), &[credit(1, Purse::Points, 7, "c")]).await;
+    let mut raw = world.raw().await;
+    assert_eq!(number(&mut raw, "SELECT count(*) FROM ts_users").await, 1, "the log is open");
+    store.close().await;
+    let copy = World::new();
+    std::fs::copy(world.path(), copy.path()).unwrap();
+    assert_eq!(number(&mut copy.raw().await, "SELECT points_balance FROM ts_users").await, 7);
+}

@@ -57,7 +57,8 @@ fn primary_code(error: &sqlx::Error) -> Option<i32> {
     extended_code(error).map(|code| code & 0xff)
 }
 
-fn extended_code(error: &sqlx::Error) -> Option<i32> {
+/// SQLite's extended result code, if it is SQLite that failed.
+pub(super) fn extended_code(error: &sqlx::Error) -> Option<i32> {
     let database = error.as_database_error()?.try_downcast_ref::<SqliteError>()?;
     sqlx::error::DatabaseError::code(database)?.parse().ok()
 }

@@ -112,9 +112,9 @@ pub async fn open(url: &str, options: Options) -> Result<Arc<dyn Store>, StoreEr
     let measured = options.meters.database().statements("sqlite");
     watch(&options, &pool);
     let clock = Arc::clone(&options.clock);
-    let reader = PoolReader { pool, config: config.clone(), clock, measured: measured.clone() };
     let location = config.location.clone();
-    let session = Session::new(config, options.clock, connection).measured(measured);
+    let session = Session::new(config.clone(), options.clock, connection).measured(measured.clone());
+    let reader = PoolReader { pool, config, clock, measured, health: session.health() };
     Ok(Arc::new(Sqlite { location, session: Arc::new(Mutex::new(session)), reader: Arc::new(reader) }))
 }
 

@@ -16,6 +16,7 @@ use super::audit::Audit;
 use super::connection::Config;
 use super::error::{bug, store_error};
 use super::rows::{self, Cells};
+use super::writer::Health;
 use super::{keys, keys_rows, sql, time};
 use crate::clock::Clock;
 use crate::keypool::{AccountId, AccountKey};
@@ -34,6 +35,7 @@ pub(super) struct PoolReader {
     pub(super) config: Config,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) measured: Statements,
+    pub(super) health: Health,
 }
 
 pub(super) type Statement = Query<'static, Sqlite, SqliteArguments>;
@@ -164,6 +166,14 @@ fn json<K: serde::Serialize>(keys: Vec<K>) -> Result<String, StoreError> {
 impl Reader for PoolReader {
     fn now(&self) -> BoxFuture<'_, Result<Micros, StoreError>> {
         std::future::ready(Ok(self.clock.now())).boxed()
+    }
+
+    fn probe(&self) -> BoxFuture<'_, Result<(), StoreError>> {
+        async move {
+            self.health.check()?;
+            self.all("asking after the file", sqlx::query(sql::SCHEMA_VERSIONS), |_| Ok(())).await.map(|_| ())
+        }
+        .boxed()
     }
 
     fn users<'a>(&'a self, user_ids: &'a [UserId]) -> BoxFuture<'a, Result<Vec<User>, StoreError>> {

@@ -7,13 +7,13 @@
 //! |---|---|
 //! | before COMMIT | rolled back: nothing was written |
 //! | at COMMIT: full, busy or read-only | refused before its last page was written: rolled back |
-//! | at COMMIT: anything else | nobody knows; nothing is written until a restart has checked the file |
-//! | damage, at any time | likewise nothing is written until a restart |
+//! | at COMMIT: anything else | nobody knows, until another transaction is committed over what the log may hold |
+//! | damage, at any time | nothing is written until a restart has checked the file |
 //!
 //! While an earlier run of a batch is being resolved, only the insert of its id tells what became of it: until that
 //! has answered, every failure leaves the outcome unknown.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -24,7 +24,7 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::connection::{Config, raw};
-use super::error::{bug, is_duplicate, store_error};
+use super::error::{bug, extended_code, is_duplicate, store_error};
 use super::{keys, plan, rows, sql};
 use crate::clock::Clock;
 use crate::ledger;
@@ -33,7 +33,10 @@ use crate::meter::Statements;
 use crate::mutants::{self, Mutant};
 use crate::store::{Decide, Failure, Footprint, Run, Snapshot, StoreError, Transacted, Writer};
 
-const IN_DOUBT: &str = "an earlier failure left the file in doubt; restart scrip, which checks it";
+const DAMAGED: &str = "the file is damaged; restart scrip, which checks it";
+
+/// Failures of the index of the log alone (IOERR_SHMOPEN, _SHMSIZE, _SHMLOCK, _SHMMAP): what is on disk is sound.
+const OF_THE_INDEX: [i32; 4] = [4618, 4874, 5130, 5386];
 
 /// The connection all writers of a store share.
 pub(super) struct Session {
@@ -42,9 +45,26 @@ pub(super) struct Session {
     connection: Option<SqliteConnection>,
     /// A transaction may be open on the connection.
     unsettled: bool,
-    /// Why nothing may be written until a restart.
-    in_doubt: Option<String>,
+    /// A COMMIT failed when its frames may have been in the log already: unseen now, but there again if every process
+    /// ends before others are written over them. So the next transaction is committed even if it has nothing to write.
+    unsure: bool,
+    health: Health,
     measured: Statements,
+}
+
+/// Whether damage was met; shared with those who read. Why nothing may be written until a restart.
+#[derive(Clone, Default)]
+pub(super) struct Health(Arc<OnceLock<String>>);
+
+impl Health {
+    /// # Errors
+    /// [`StoreError::Damaged`] since damage was met.
+    pub(super) fn check(&self) -> Result<(), StoreError> {
+        match self.0.get() {
+            None => Ok(()),
+            Some(why) => Err(StoreError::Damaged { what: DAMAGED, source: why.clone().into() }),
+        }
+    }
 }
 
 /// One of the writers that share a [`Session`].
@@ -67,8 +87,13 @@ impl From<StoreError> for Broken {
 impl Session {
     /// Begins with the connection that was admitted.
     pub(super) fn new(config: Config, clock: Arc<dyn Clock>, connection: SqliteConnection) -> Self {
-        let measured = Statements::off();
-        Self { config, clock, connection: Some(connection), unsettled: false, in_doubt: None, measured }
+        let (health, measured) = (Health::default(), Statements::off());
+        Self { config, clock, connection: Some(connection), unsettled: false, unsure: false, health, measured }
+    }
+
+    /// Whether the file is sound as far as is known, now and later.
+    pub(super) fn health(&self) -> Health {
+        self.health.clone()
     }
 
     /// Tells how long its commits take.
@@ -101,24 +126,28 @@ impl Session {
         match error {
             error if !resolved => Transacted::Unknown(error),
             error @ StoreError::Conflict { .. } => Transacted::NotCommitted(Failure::Again(error)),
-            error @ StoreError::Damaged { .. } => Transacted::NotCommitted(Failure::Stop(self.doubt(error))),
+            error @ StoreError::Damaged { .. } => Transacted::NotCommitted(Failure::Stop(self.damaged(error))),
             error => Transacted::NotCommitted(Failure::Stop(error)),
         }
     }
 
     /// What a failed COMMIT means: `Ok` if nothing was written, `Err` if nobody knows.
     fn after_commit(&mut self, error: sqlx::Error) -> Result<StoreError, StoreError> {
-        const WHAT: &str = "committing";
-        if matches!(error, sqlx::Error::WorkerCrashed) {
-            // The file is as sound as it was: another connection can tell.
-            self.connection = None;
-            return Err(store_error(WHAT, error));
-        }
-        match store_error(WHAT, error) {
+        let is_sound = matches!(error, sqlx::Error::WorkerCrashed)
+            || extended_code(&error).is_some_and(|code| OF_THE_INDEX.contains(&code));
+        match store_error("committing", error) {
             error @ (StoreError::Full { .. } | StoreError::Conflict { .. } | StoreError::ReadOnly { .. }) => {
                 Ok(error)
             }
-            error => Err(self.doubt(error)),
+            error @ StoreError::Damaged { .. } => Err(self.damaged(error)),
+            error => {
+                if !is_sound {
+                    self.config.location.mark_suspect();
+                }
+                self.unsure = true;
+                self.connection = None;
+                Err(error)
+            }
         }
     }
 
@@ -131,7 +160,7 @@ impl Session {
         footprint: &Footprint,
         decide: Decide<'_>,
     ) -> Result<Transacted, Broken> {
-        let (clock, measured) = (Arc::clone(&self.clock), self.measured.clone());
+        let (clock, measured, unsure) = (Arc::clone(&self.clock), self.measured.clone(), self.unsure);
         let connection = self.begin().await?;
         if run == Run::Resolving {
             match insert_commit(connection, batch_id).await {
@@ -143,7 +172,7 @@ impl Session {
         // After BEGIN IMMEDIATE has the write lock, so that batches of several processes are in the order of it.
         let snapshot = read(connection, footprint, clock.now()).await?;
         let plan = decide(snapshot);
-        if plan.is_empty() {
+        if plan.is_empty() && !unsure {
             return Ok(Transacted::Committed);
         }
         if run == Run::First {
@@ -164,15 +193,13 @@ impl Session {
         let committed = raw(connection, "COMMIT").await;
         measured.committed(began.elapsed());
         committed.map_err(Broken::AtCommit)?;
-        self.unsettled = false;
+        (self.unsettled, self.unsure) = (false, false);
         Ok(Transacted::Committed)
     }
 
     /// A connection with the write lock, in a transaction of its own.
     async fn begin(&mut self) -> Result<&mut SqliteConnection, StoreError> {
-        if let Some(why) = &self.in_doubt {
-            return Err(StoreError::Damaged { what: IN_DOUBT, source: why.clone().into() });
-        }
+        self.health.check()?;
         self.settle().await;
         if self.connection.is_none() {
             self.connection = Some(self.config.reconnect().await?);
@@ -208,23 +235,28 @@ impl Session {
         self.unsettled = false;
     }
 
-    /// Closes the connection. What is in doubt is left as it is, for the next start to check.
+    /// Closes the connection, with the log moved into the file. A damaged file is left as it is, for the next start to
+    /// check.
     pub(super) async fn close(&mut self) {
         self.settle().await;
-        let Some(connection) = self.connection.take().filter(|_| self.in_doubt.is_none()) else { return };
-        if let Err(error) = sqlx::Connection::close(connection).await {
+        let Some(mut connection) = self.connection.take().filter(|_| self.health.check().is_ok()) else {
+            return;
+        };
+        // The last connection to go would do it, but a read that was given up may still be opening one.
+        let moved = raw(&mut connection, "PRAGMA wal_checkpoint(PASSIVE)").await;
+        if let Err(error) = moved.and(sqlx::Connection::close(connection).await) {
             tracing::debug!(%error, "the file was not closed in good order");
         }
     }
 
     /// No more writes: the next start checks the file first.
-    fn doubt(&mut self, error: StoreError) -> StoreError {
-        if self.in_doubt.is_none() {
+    fn damaged(&mut self, error: StoreError) -> StoreError {
+        self.health.0.get_or_init(|| {
             self.config.location.mark_suspect();
             let cause = std::error::Error::source(&error).map(ToString::to_string);
-            self.in_doubt = Some(cause.unwrap_or_else(|| error.to_string()));
-        }
-        StoreError::Damaged { what: IN_DOUBT, source: Box::new(error) }
+            cause.unwrap_or_else(|| error.to_string())
+        });
+        StoreError::Damaged { what: DAMAGED, source: Box::new(error) }
     }
 
     /// A transaction for what is no batch, and its moment. What becomes of it is told to [`Session::end`].
@@ -246,7 +278,7 @@ impl Session {
                 self.connection = None;
                 error
             }
-            StoreError::Damaged { .. } => self.doubt(error),
+            StoreError::Damaged { .. } => self.damaged(error),
             error => error,
         })
     }

@@ -218,8 +218,7 @@ async fn fill_disk(world: &World, hold: Duration, chance: &mut Chance) -> Result
     if times == 0 {
         filled?;
     }
-    let restarted = restart_in_doubt(world).await;
-    Ok(format!("{spare} bytes left{restarted}"))
+    Ok(format!("{spare} bytes left"))
 }
 
 /// PostgreSQL: by its setting. SQLite: the server is started on a file and folder that may not be written, and refuses,
@@ -255,27 +254,6 @@ async fn step_clock(world: &World, hold: Duration, chance: &mut Chance) -> Resul
     sleep(hold.max(Duration::from_secs(2))).await;
     set("+0")?;
     Ok(format!("replica {number}, {step} s and back"))
-}
-
-/// After an I/O error at COMMIT a server on SQLite writes nothing until a restart has checked the file; what it says of
-/// its health tells the operator.
-async fn restart_in_doubt(world: &World) -> &'static str {
-    if !matches!(world.database, Database::Sqlite(_)) {
-        return "";
-    }
-    // One that is stopped does not answer either, and is not to blame.
-    while world.paused.load(Ordering::SeqCst) {
-        sleep(Duration::from_millis(100)).await;
-    }
-    let mut restarted = "";
-    for replica in world.replicas.iter() {
-        if !comes_to_serve(replica, Duration::from_secs(6)).await {
-            replica.kill().await;
-            replica.want().await;
-            restarted = "; restarted, since it would not serve";
-        }
-    }
-    restarted
 }
 
 /// Whether it says within that time that it serves.
@@ -326,7 +304,6 @@ pub(crate) async fn heal_all(world: &World, storms: &Storms) -> Result<(), Strin
     for replica in world.replicas.iter() {
         replica.want().await;
     }
-    restart_in_doubt(world).await;
     for replica in world.replicas.iter() {
         if !comes_to_serve(replica, Duration::from_secs(30)).await {
             return Err(format!("replica {} does not serve again, with everything healed", replica.number));
