@@ -100,7 +100,7 @@ impl Default for Options {
             keyring: Arc::new(Keyring::default()),
             queue_items: 16_384,
             queue_bytes: 64 << 20,
-            queue_wait: Duration::from_millis(500),
+            queue_wait: Duration::from_secs(1),
             batch_items: 2_048,
             lanes: 1,
             reads: 6,
