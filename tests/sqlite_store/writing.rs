@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use scrip::engine::verify;
 use scrip::ledger::{EntryRange, Footprint, Micros, Plan, Purse, Work};
+use scrip::store::sqlite::{Options, open};
 use scrip::store::{Failure, Run, Snapshot, Store, StoreError, Transacted, Writer};
 
 use crate::support::{
@@ -234,4 +235,27 @@ async fn a_closed_store_leaves_all_of_it_in_the_one_file_whoever_has_it_open() {
     let copy = World::new();
     std::fs::copy(world.path(), copy.path()).unwrap();
     assert_eq!(number(&mut copy.raw().await, "SELECT points_balance FROM ts_users").await, 7);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_log_is_moved_into_the_file_while_the_writer_goes_on() {
+    let world = World::new();
+    // So long that no commit moves it.
+    let options = Options { move_pages: 300, wal_autocheckpoint: u32::MAX >> 1, ..world.options() };
+    let store = open(&world.url(), options).await.unwrap();
+    let mut writer = store.writer();
+    world.commit(&mut writer, &[credit(1, Purse::Points, i64::from(i32::MAX), "c")]).await;
+    let mut raw = world.raw().await;
+    for round in 0..100 {
+        let batch: Vec<_> = (0..200).map(|number| charge(1, &format!("task-{round}-{number}"), 1)).collect();
+        world.commit(&mut writer, &batch).await;
+        let (_, _, moved): (i64, i64, i64) =
+            sqlx::query_as("PRAGMA wal_checkpoint(NOOP)").fetch_one(&mut raw).await.unwrap();
+        if moved > 0 {
+            store.close().await;
+            assert_eq!(number(&mut raw, "SELECT count(*) FROM ts_fal_tasks").await, 200 * (round + 1));
+            return;
+        }
+    }
+    panic!("nothing was moved");
 }

@@ -10,8 +10,8 @@ usage: scripts/bench.sh [--quick] [--rounds N] [--seconds N] [--users N] [--full
   --seconds N       how long a turn lasts (6)
   --users N         users that are charged, drawn uniformly (20000)
   --full N          tasks in the tables that are not empty (1000000)
-  --only GROUP,…    of: charge, hot, batch, one, sqlite, open, keys, reads, full, replicas, memory, start, disk, draws,
-                    growth
+  --only GROUP,…    of: charge, hot, batch, one, sqlite, open, keys, reads, full, sqlite-full, replicas, memory, start,
+                    disk, draws, growth
   --peers           beside a ledger that others have made as well: doubleentry
   --out DIRECTORY   writes README.md and the charts there
 

@@ -58,8 +58,9 @@ pub async fn run(stage: &Stage, options: &Options) -> Vec<Figure> {
 impl Rounds<'_> {
     /// Databases that are not empty.
     async fn fill(&mut self) {
-        if self.options.wants("full") {
-            for (name, store) in [("full", Store::Postgres), ("sqlite full", Store::Sqlite)] {
+        let full = [("full", "full", Store::Postgres), ("sqlite-full", "sqlite full", Store::Sqlite)];
+        for (group, name, store) in full {
+            if self.options.wants(group) {
                 let database = self.stage.full(store, self.options).await;
                 self.kept.push((name, database));
             }
@@ -127,7 +128,7 @@ impl Rounds<'_> {
             self.on(name, &server, self.turn(Call::Charge, many, IN_FLIGHT)).await;
             server.stop().await;
         }
-        if options.wants("full") && !options.wants("sqlite") {
+        if options.wants("sqlite-full") && !options.wants("sqlite") {
             self.charges("sqlite unary", Store::Sqlite, users).await;
         }
         if options.wants("draws") {

@@ -21,7 +21,8 @@ const OLDEST_SQLITE: (u64, u64, u64) = (3, 51, 3);
 const WAL_TRIES: u32 = 250;
 const WAL_PAUSE: Duration = Duration::from_millis(20);
 
-const LOG_KEPT_BYTES: u64 = 64 << 20;
+/// A log that is longer than it gets while it is moved in time.
+const LOG_KEPT_BYTES: u64 = 256 << 20;
 
 /// What every connection of a store is opened with.
 #[derive(Clone, Debug)]
@@ -29,6 +30,7 @@ pub(super) struct Config {
     pub(super) location: Location,
     pub(super) busy_timeout: Duration,
     pub(super) cache_kib: u32,
+    pub(super) move_pages: u32,
     pub(super) wal_autocheckpoint: u32,
     pub(super) max_pages: Option<u32>,
 }

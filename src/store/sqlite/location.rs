@@ -79,9 +79,18 @@ impl Location {
         let _ = std::fs::remove_file(self.mark());
     }
 
+    /// The log, as SQLite names it.
+    pub(super) fn log(&self) -> PathBuf {
+        self.beside("-wal")
+    }
+
     fn mark(&self) -> PathBuf {
+        self.beside("-suspect")
+    }
+
+    fn beside(&self, end: &str) -> PathBuf {
         let mut name = self.0.clone().into_os_string();
-        name.push("-suspect");
+        name.push(end);
         PathBuf::from(name)
     }
 

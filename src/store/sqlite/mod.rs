@@ -5,6 +5,7 @@
 //! | find the file, make it if it is new | `location` |
 //! | examine it, refuse what is not ours or not sound, migrate it | `admission` |
 //! | write batches: BEGIN IMMEDIATE, read, decide, write, COMMIT with an fsync | `writer`, `plan` |
+//! | move the log into the file while the writer goes on | `mover` |
 //! | answer what changes nothing, from read-only connections | `reader`, `audit` |
 //! | runs of reconciliation: their rows through the writer, their evidence from a snapshot | `reconcile` |
 //!
@@ -17,6 +18,7 @@ mod error;
 mod keys;
 mod keys_rows;
 mod location;
+mod mover;
 mod plan;
 mod reader;
 mod reconcile;
@@ -37,6 +39,7 @@ use tokio::sync::Mutex;
 
 use self::connection::Config;
 use self::location::Location;
+use self::mover::Mover;
 use self::reader::PoolReader;
 use self::reconcile::SqliteReconcile;
 use self::tokens::SqliteTokens;
@@ -61,7 +64,9 @@ pub struct Options {
     pub busy_timeout: Duration,
     /// Page cache of the writer in KiB; each reader has a quarter of it.
     pub cache_kib: u32,
-    /// Pages in the log after which a commit moves them into the file.
+    /// Pages in the log, and not yet in the file, that are moved while the writer goes on.
+    pub move_pages: u32,
+    /// Pages in the log after which a commit moves what is left of them into the file.
     pub wal_autocheckpoint: u32,
     /// The most pages of 4 KiB the file may grow to; `None` for what the disk holds.
     pub max_pages: Option<u32>,
@@ -79,7 +84,8 @@ impl Options {
             readers: 8,
             busy_timeout: Duration::from_secs(5),
             cache_kib: 64 << 10,
-            wal_autocheckpoint: 10_000,
+            move_pages: 16_000,
+            wal_autocheckpoint: 64_000,
             max_pages: None,
             migrate: true,
             meters: Meters::off(),
@@ -92,6 +98,7 @@ pub struct Sqlite {
     location: Location,
     session: Arc<Mutex<Session>>,
     reader: Arc<PoolReader>,
+    mover: Mover,
 }
 
 /// Opens `sqlite://PATH` (or a bare path): examines the file, and creates and migrates it where the options say so.
@@ -114,8 +121,9 @@ pub async fn open(url: &str, options: Options) -> Result<Arc<dyn Store>, StoreEr
     let clock = Arc::clone(&options.clock);
     let location = config.location.clone();
     let session = Session::new(config.clone(), options.clock, connection).measured(measured.clone());
+    let mover = Mover::start(config.clone(), session.commits());
     let reader = PoolReader { pool, config, clock, measured, health: session.health() };
-    Ok(Arc::new(Sqlite { location, session: Arc::new(Mutex::new(session)), reader: Arc::new(reader) }))
+    Ok(Arc::new(Sqlite { location, session: Arc::new(Mutex::new(session)), reader: Arc::new(reader), mover }))
 }
 
 /// Has the readers' connections counted whenever somebody reads the instruments.
@@ -154,6 +162,7 @@ fn config(url: &str, options: &Options) -> Result<Config, StoreError> {
         location: Location::parse(url)?,
         busy_timeout: options.busy_timeout,
         cache_kib: options.cache_kib,
+        move_pages: options.move_pages,
         wal_autocheckpoint: options.wal_autocheckpoint,
         max_pages: options.max_pages,
     })
@@ -185,6 +194,7 @@ impl Store for Sqlite {
     fn close(&self) -> BoxFuture<'_, ()> {
         Box::pin(async {
             // The last connection to go moves the log into the file.
+            self.mover.close().await;
             self.reader.pool.close().await;
             self.session.lock().await.close().await;
         })

@@ -19,7 +19,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Notify};
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -49,6 +49,7 @@ pub(super) struct Session {
     /// ends before others are written over them. So the next transaction is committed even if it has nothing to write.
     unsure: bool,
     health: Health,
+    committed: Arc<Notify>,
     measured: Statements,
 }
 
@@ -87,8 +88,21 @@ impl From<StoreError> for Broken {
 impl Session {
     /// Begins with the connection that was admitted.
     pub(super) fn new(config: Config, clock: Arc<dyn Clock>, connection: SqliteConnection) -> Self {
-        let (health, measured) = (Health::default(), Statements::off());
-        Self { config, clock, connection: Some(connection), unsettled: false, unsure: false, health, measured }
+        Self {
+            config,
+            clock,
+            connection: Some(connection),
+            unsettled: false,
+            unsure: false,
+            health: Health::default(),
+            committed: Arc::default(),
+            measured: Statements::off(),
+        }
+    }
+
+    /// Told after each commit.
+    pub(super) fn commits(&self) -> Arc<Notify> {
+        Arc::clone(&self.committed)
     }
 
     /// Whether the file is sound as far as is known, now and later.
@@ -126,7 +140,9 @@ impl Session {
         match error {
             error if !resolved => Transacted::Unknown(error),
             error @ StoreError::Conflict { .. } => Transacted::NotCommitted(Failure::Again(error)),
-            error @ StoreError::Damaged { .. } => Transacted::NotCommitted(Failure::Stop(self.damaged(error))),
+            error @ StoreError::Damaged { .. } => {
+                Transacted::NotCommitted(Failure::Stop(self.damaged(error)))
+            }
             error => Transacted::NotCommitted(Failure::Stop(error)),
         }
     }
@@ -193,7 +209,7 @@ impl Session {
         let committed = raw(connection, "COMMIT").await;
         measured.committed(began.elapsed());
         committed.map_err(Broken::AtCommit)?;
-        (self.unsettled, self.unsure) = (false, false);
+        self.has_committed();
         Ok(Transacted::Committed)
     }
 
@@ -219,6 +235,11 @@ impl Session {
                 Err(error)
             }
         }
+    }
+
+    fn has_committed(&mut self) {
+        (self.unsettled, self.unsure) = (false, false);
+        self.committed.notify_one();
     }
 
     /// Ends what is open. A connection that cannot roll back (SQLite may have done so by itself) is not used again:
@@ -289,7 +310,7 @@ impl Session {
         };
         match raw(connection, "COMMIT").await {
             Ok(()) => {
-                self.unsettled = false;
+                self.has_committed();
                 Ok(())
             }
             Err(error) => Err(self.after_commit(error).unwrap_or_else(|error| error)),
@@ -308,7 +329,7 @@ impl Session {
             .await
             .map_err(|error| store_error("pruning batch ids", error))?;
         match raw(connection, "COMMIT").await {
-            Ok(()) => self.unsettled = false,
+            Ok(()) => self.has_committed(),
             Err(error) => return Err(self.after_commit(error).unwrap_or_else(|error| error)),
         }
         Ok(done.rows_affected())
