@@ -30,7 +30,8 @@ fn counters_and_health_are_not_an_operators_to_set() {
     bench.fail(LeaseOutcome::AuthFailed, 1);
     bench.batch(&[], |pool| pool.revise(account(1, 5), "ann", "")).unwrap();
     assert_eq!(bench.health(1), Health::AuthFailed);
-    assert_eq!(bench.world.accounts[&1].use_cnt, 1);
+    let counted = &bench.world.accounts[&1];
+    assert_eq!((counted.use_cnt, counted.error_cnt), (1, 1));
 }
 
 #[test]
@@ -98,7 +99,7 @@ fn key(key_id: &str, bytes: &str) -> NewKey {
     NewKey { key_id: text(key_id), sealed: sealed("kek-1", bytes) }
 }
 
-fn new(key_id: &str, workspace: &str) -> NewAccount {
+pub(super) fn new(key_id: &str, workspace: &str) -> NewAccount {
     NewAccount {
         name: text("new"),
         key: key(key_id, "secret"),
@@ -116,7 +117,7 @@ fn new(key_id: &str, workspace: &str) -> NewAccount {
 impl Bench {
     /// Decides on the rows of a command's footprint and writes the plan.
     #[track_caller]
-    fn command<T>(&mut self, command: &Command, decide: impl FnOnce(&mut Desk<'_>) -> T) -> T {
+    pub(super) fn command<T>(&mut self, command: &Command, decide: impl FnOnce(&mut Desk<'_>) -> T) -> T {
         let rows = self.world.read(&command.footprint(), &std::collections::BTreeMap::new(), self.now);
         let (view, settings) = (View::new(self.settings), self.settings);
         let pool = Pool::new(rows, Peers::default(), &settings);
@@ -130,7 +131,7 @@ impl Bench {
     }
 
     #[track_caller]
-    fn run(&mut self, command: &Command) -> AccountId {
+    pub(super) fn run(&mut self, command: &Command) -> AccountId {
         match self.command(command, |desk| desk.command(command, "ann")) {
             Ok(Done::Account(described)) => described.account.account_id,
             other => panic!("{other:?}"),
@@ -138,14 +139,14 @@ impl Bench {
     }
 
     /// The newest batch's changes of a subject of this kind, each as `field: before > after`.
-    fn noted(&self, kind: &str) -> Vec<String> {
+    pub(super) fn noted(&self, kind: &str) -> Vec<String> {
         let lines = self.plan.audit.iter().filter(|line| line.subject.kind() == kind);
         let word = |change: &FieldChange| format!("{}: {} > {}", change.field, change.before, change.after);
         lines.flat_map(|line| line.changes.iter().map(word)).collect()
     }
 }
 
-fn delete(account_id: AccountId) -> Command {
+pub(super) fn delete(account_id: AccountId) -> Command {
     Command::Delete { account_id, reason: text("gone") }
 }
 
@@ -325,4 +326,101 @@ fn a_repeat_finds_no_account_that_was_deleted_since_but_for_its_deletion() {
     }
     let answer = bench.command(&delete(2), |desk| desk.repeated(&delete(2)));
     assert!(matches!(answer, Ok(Done::Account(it)) if it.account.status == AccountStatus::Deleted));
+}
+
+#[test]
+fn an_update_changes_what_it_names_and_nothing_else() {
+    let mut bench = Bench::with([account(1, 5), account(2, 5)]);
+    let before = bench.world.accounts[&1].clone();
+    bench.pass(S);
+    let update = |changes| Command::Update { account_id: 1, changes, reason: text("asked for") };
+    let all = AccountChanges {
+        name: Some(text("another name")),
+        status: Some(AccountStatus::Draining),
+        workspace: Some(text("ws-2")),
+        max_concurrency: Some(9),
+        priority: Some(3),
+        weight: Some(50),
+        allowed_apps: Some(AllowList::new(vec!["fal-ai/kokoro".into()])),
+        remark: Some(text("moved")),
+        balance_nano_usd: Some(Some(4)),
+        key: Some(key("key-new", "secret")),
+        billing_key: Some(Some(key("billing", "secret"))),
+    };
+    bench.run(&update(all));
+    let wanted = Account {
+        name: text("another name"),
+        status: AccountStatus::Draining,
+        workspace: text("ws-2"),
+        max_concurrency: 9,
+        priority: 3,
+        weight: 50,
+        allowed_apps: AllowList::new(vec!["fal-ai/kokoro".into()]),
+        remark: text("moved"),
+        key_id: text("key-new"),
+        billing_key_id: Some(text("billing")),
+        update_time: bench.now,
+        ..before
+    };
+    assert_eq!(bench.world.accounts[&1], wanted);
+    bench.pass(S);
+    bench.run(&update(AccountChanges::default()));
+    assert_eq!(bench.world.accounts[&1], Account { update_time: bench.now, ..wanted });
+    assert!(bench.plan.audit.is_empty(), "nothing that an operator sets has changed");
+}
+
+#[test]
+fn a_change_of_an_account_that_is_in_use_brings_no_probe_forward() {
+    let mut bench = Bench::with([account(1, 5)]);
+    bench.fail(LeaseOutcome::AuthFailed, 1);
+    let until = bench.until(1);
+    let changes = AccountChanges { priority: Some(1), ..AccountChanges::default() };
+    bench.run(&Command::Update { account_id: 1, changes, reason: text("later") });
+    assert_eq!(bench.until(1), until);
+}
+
+#[test]
+fn an_account_that_moves_learns_the_credit_of_its_new_workspace_and_one_that_stays_tells_none() {
+    let mut bench = Bench::with([account(1, 5), account(2, 5)]);
+    bench.world.hear_balance("ws-2", Some(7));
+    let update = |changes| Command::Update { account_id: 1, changes, reason: text("learnt") };
+    bench.run(&update(AccountChanges { remark: Some(text("stays")), ..AccountChanges::default() }));
+    assert_eq!(bench.plan.balances, []);
+    bench.run(&update(AccountChanges { workspace: Some(text("ws-2")), ..AccountChanges::default() }));
+    assert_eq!(bench.world.balances[&1], 7);
+}
+
+#[test]
+fn a_deleted_account_that_comes_back_does_not_answer_for_leases_of_its_first_life() {
+    let mut bench = Bench::with([account(1, 5)]);
+    let old = bench.lease();
+    bench.fail(LeaseOutcome::AuthFailed, 1);
+    bench.run(&delete(1));
+    bench.pass(S);
+    bench.run(&Command::Create(NewAccount { billing_key: None, ..new("key-1", "ws-1") }));
+    bench.report(&old, LeaseOutcome::AuthFailed);
+    assert_eq!(bench.health(1), Health::Healthy, "its secret may be another now");
+}
+
+#[test]
+fn of_two_accounts_of_one_key_in_one_batch_the_second_is_refused() {
+    let mut bench = Bench::with([]);
+    let command = Command::Create(new("key-1", ""));
+    let (first, second) =
+        bench.command(&command, |desk| (desk.command(&command, "ann"), desk.command(&command, "bob")));
+    assert!(first.is_ok());
+    assert_eq!(second, Err(Rejection::AccountExists { key_id: text("key-1") }));
+}
+
+#[test]
+fn a_new_limit_holds_in_the_batch_that_sets_it() {
+    let draining = Account { status: AccountStatus::Draining, ..account(2, 1) };
+    let mut bench = Bench::with([account(1, 5), draining]);
+    let lower = Account { max_concurrency: 2, ..bench.world.accounts[&1].clone() };
+    let asks = [bench.ask("a"), bench.ask("b"), bench.ask("c")];
+    let given = bench.batch(&["a", "b", "c"], |pool| {
+        pool.revise(lower, "ann", "").unwrap();
+        asks.each_ref().map(|ask| pool.choose(ask).map(|choice| pool.take(ask, choice)).is_ok())
+    });
+    assert_eq!(given, [true, true, false]);
 }

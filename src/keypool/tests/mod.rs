@@ -7,8 +7,11 @@ mod admin;
 mod blame;
 mod choosing;
 mod circuits;
+mod commands;
+mod desk;
 mod judging;
 mod leases;
+mod secrets;
 mod views;
 
 #[allow(unreachable_pub, dead_code, missing_docs, reason = "shared with the integration tests")]
