@@ -116,4 +116,15 @@ mod tests {
         assert!(!list.allows("fal-ai/sora-2"));
         assert!(!list.allows(""));
     }
+
+    #[test]
+    fn an_allow_list_is_stored_as_an_array_of_texts_and_read_back() {
+        let apps = ["fal-ai/kokoro", "fal-ai/flux/*", "fal-ai/kokoro"];
+        let list = AllowList::new(apps.map(Text::from).into());
+        assert_eq!(list.to_json(), r#"["fal-ai/flux/*","fal-ai/kokoro"]"#);
+        assert_eq!(AllowList::from_json(&list.to_json()), Some(list));
+        assert_eq!(AllowList::from_json(&AllowList::default().to_json()), Some(AllowList::default()));
+        assert_eq!(AllowList::from_json("[1]"), None);
+        assert_eq!(AllowList::from_json("fal-ai/kokoro"), None);
+    }
 }

@@ -110,4 +110,39 @@ mod tests {
         assert_ne!(lot(1, 1), lot(2, 1));
         assert_eq!(lot(7, 9), lot(7, 9));
     }
+
+    #[test]
+    fn utilisation_is_counted_from_the_middle_of_the_step_that_the_next_lease_makes() {
+        assert_eq!(utilisation(0, 1, 100), FULL / 2);
+        assert_eq!(utilisation(2, 4, 100), FULL * 5 / 8);
+        assert_eq!(utilisation(4, 4, 100), FULL * 9 / 8);
+        assert_eq!(utilisation(2, 4, 50), FULL * 5 / 4);
+    }
+
+    #[test]
+    fn what_speaks_against_an_account_adds_up_to_as_much_as_is_written() {
+        let healthy = Against { slowness_permille: 1_000, ..Against::default() };
+        assert_eq!(penalty(&healthy, 0), 0);
+        let errors = |error_permille| penalty(&Against { error_permille, ..healthy }, 0);
+        assert_eq!([500, 1_000, 2_000].map(errors), [FULL, 2 * FULL, 2 * FULL]);
+        let slow = |slowness_permille| penalty(&Against { slowness_permille, ..healthy }, 0);
+        assert_eq!([2_000, 6_000, 10_000, 20_000].map(slow), [0, FULL / 2, FULL, FULL]);
+        let credit = |credit| penalty(&Against { credit_nano_usd: Some(credit), ..healthy }, 500);
+        assert_eq!([500, 499, 1, 0, -1].map(credit), [0, FULL / 2, FULL / 2, FULL, FULL]);
+        let all = Against {
+            error_permille: 1_000,
+            slowness_permille: 10_000,
+            credit_nano_usd: Some(0),
+            failed_here: true,
+        };
+        assert_eq!(penalty(&all, 0), 5 * FULL);
+    }
+
+    #[test]
+    fn lots_are_those_of_splitmix64() {
+        // The first outputs of the published generator, seeded with 0: its state rises by this constant.
+        let published = [0xe220_a839_7b1d_cdaf, 0x6e78_9e6a_a1b9_65f4, 0x06c4_5d18_8009_454f];
+        assert_eq!([1, 2, 3].map(|account_id| lot(0, account_id)), published);
+        assert_eq!(lot(0x9e37_79b9_7f4a_7c15, 1), 0, "the seed and the account cancel out");
+    }
 }

@@ -134,4 +134,11 @@ mod tests {
         assert_eq!(settings.ttl_micros(Some(0)), 1);
         assert_eq!(settings.ttl_micros(Some(i64::MAX)), 24 * HOUR);
     }
+
+    #[test]
+    fn a_lease_lasts_a_quarter_of_an_hour_by_default_and_a_day_at_most() {
+        let settings = Settings::default();
+        assert_eq!(settings.default_ttl_micros, 900_000_000);
+        assert_eq!(settings.max_ttl_micros, 86_400_000_000);
+    }
 }

@@ -174,4 +174,22 @@ mod tests {
         assert_eq!(shelf_of(FULL / 2), 33);
         assert_eq!(shelf_of(u32::MAX), OUT - 1);
     }
+
+    #[test]
+    fn a_search_begins_anywhere_on_the_first_shelf_and_names_nobody_twice() {
+        let mut shelves = Shelves::default();
+        // Before and after the group are others; its first shelf holds three, the next two, and one is out.
+        let of = [(0, 7), (1, 2), (1, 2), (1, 2), (1, 4), (1, 4), (1, OUT), (2, 1)];
+        shelves.build(of.into_iter(), 4);
+        let mut first = std::collections::BTreeSet::new();
+        for random in 0..60 {
+            let found: Vec<_> = shelves.least(1, 9, random).collect();
+            assert_eq!(found.iter().map(|(_, shelf)| *shelf).collect::<Vec<_>>(), [2, 2, 2, 4, 4]);
+            let accounts: std::collections::BTreeSet<_> = found.iter().map(|(account, _)| *account).collect();
+            assert_eq!(accounts, (1..=5).collect());
+            first.insert(found[0].0);
+        }
+        assert_eq!(first, (1..=3).collect());
+        assert_eq!(shelves.least(3, 4, 9).count(), 0, "the last group has nobody");
+    }
 }

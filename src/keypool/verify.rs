@@ -211,4 +211,15 @@ mod tests {
         });
         assert_eq!(found, []);
     }
+
+    #[test]
+    fn figures_at_their_bounds_are_sound_and_every_lease_is_counted() {
+        let (mut leases, mut accounts, workspaces) = sound();
+        leases[0].expire_time = leases[0].acquire_time;
+        accounts[0].error_cnt = accounts[0].use_cnt;
+        assert_eq!(wrong(&leases, &accounts, &workspaces), []);
+        let mut check = PoolCheck::default();
+        leases.iter().for_each(|lease| check.lease(lease));
+        assert_eq!(check.leases(), 3);
+    }
 }

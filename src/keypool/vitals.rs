@@ -148,4 +148,20 @@ mod tests {
         assert_eq!(vitals.slowness_now(None, Micros(S), &settings()), 1_000);
         assert!(vitals.slowness_now(Some(S), Micros(121 * S), &settings()) <= 5_500);
     }
+
+    #[test]
+    fn both_means_move_by_an_eighth_and_a_job_of_no_time_says_nothing_of_it() {
+        let mut vitals = Vitals::default();
+        vitals.succeed(Micros(S), Some(0), &settings());
+        assert_eq!(vitals.latency_micros, None);
+        vitals.succeed(Micros(S), Some(800), &settings());
+        vitals.succeed(Micros(S), Some(1_600), &settings());
+        assert_eq!(vitals.latency_micros, Some(900));
+        vitals.succeed(Micros(S), Some(100), &settings());
+        assert_eq!(vitals.latency_micros, Some(800));
+        vitals.fail(Cause::RateLimited, Micros(S), &settings());
+        assert_eq!(vitals.error_permille, 125);
+        vitals.fail(Cause::RateLimited, Micros(S), &settings());
+        assert_eq!(vitals.error_permille, 234);
+    }
 }

@@ -93,3 +93,22 @@ fn an_input_cannot_speak_for_fal() {
     let deep = "[".repeat(10_000);
     check(None, &format!(r#"{{"detail":{deep}"#), None, RunnerCanceled);
 }
+
+#[test]
+fn a_body_speaks_by_its_type_wherever_fal_puts_it() {
+    check(None, r#"{"error":{"type":"server_error"}}"#, None, UpstreamError);
+    check(None, r#"{"error_type":"not_found","message":"m"}"#, None, CallerError);
+    check(None, r#"{"type":"rate_limited"}"#, None, RateLimited);
+    check(None, r#"{"type":"unheard_of"}"#, Some(Succeeded), Succeeded);
+    check(None, r#"{"detail":"in the runner's own words"}"#, Some(CallerError), CallerError);
+}
+
+#[test]
+fn a_body_is_read_up_to_sixteen_kibibytes() {
+    let of = |length: usize| {
+        let frame = r#"{"detail":"","error_type":"x"}"#;
+        format!(r#"{{"detail":"{}","error_type":"x"}}"#, "a".repeat(length - frame.len()))
+    };
+    check(None, &of(16_384), None, UpstreamError);
+    check(None, &of(16_385), None, RunnerCanceled);
+}

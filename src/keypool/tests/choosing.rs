@@ -184,3 +184,36 @@ fn a_task_that_failed_upstream_probes_where_nobody_else_is_free_and_not_again_at
     let ask = bench.ask("retried");
     assert!(bench.select(&ask).unwrap().is_probe);
 }
+
+#[test]
+fn an_account_that_is_disabled_or_whose_key_is_refused_gives_nothing_even_to_the_task_that_runs_on_it() {
+    let ways: [fn(&mut Bench); 2] = [
+        |bench| bench.world.accounts.get_mut(&1).unwrap().status = AccountStatus::Disabled,
+        |bench| {
+            let refused = bench.lease_on(1);
+            bench.report(&refused, LeaseOutcome::AuthFailed);
+        },
+    ];
+    for spoil in ways {
+        let mut bench = Bench::with([account(1, 5), account(2, 5)]);
+        spoil(&mut bench);
+        let ask = Ask { running_on: Some(1), ..bench.ask("task") };
+        assert_eq!(bench.select(&ask).unwrap().account_id, 2);
+    }
+}
+
+#[test]
+fn a_task_that_failed_on_an_account_would_rather_have_one_that_is_nearly_full() {
+    let mut bench = Bench::with([account(1, 5), account(2, 5)]);
+    for _ in 0..4 {
+        bench.lease_on(2);
+    }
+    let ask = bench.ask("task");
+    let first = bench.select(&ask).unwrap();
+    assert_eq!(first.account_id, 1);
+    bench.report(&first, LeaseOutcome::UpstreamError);
+    let elsewhere = bench.ask("another");
+    assert_eq!(bench.select(&elsewhere).unwrap().account_id, 1, "one error alone does not weigh so much");
+    let again = bench.ask("task");
+    assert_eq!(bench.select(&again).unwrap().account_id, 2);
+}

@@ -241,3 +241,95 @@ fn a_return_of_the_workspace_hides_no_refusal_of_a_key() {
     bench.report(&old, LeaseOutcome::AuthFailed);
     assert_eq!(bench.health(other), Health::AuthFailed);
 }
+
+#[test]
+fn what_is_out_stays_out_for_the_graver_cause_and_since_it_went() {
+    let mut bench = Bench::with([account(1, 10)]);
+    let leases: Vec<_> = (0..3).map(|_| bench.lease()).collect();
+    bench.report(&leases[0], LeaseOutcome::RateLimited);
+    let since = bench.now;
+    for lease in &leases[1..] {
+        bench.pass(S);
+        let outcome = [LeaseOutcome::RateLimited, LeaseOutcome::AccountLocked];
+        bench.report(lease, outcome[usize::from(lease.lease_id == leases[1].lease_id)]);
+        let circuit = &bench.world.workspace_of(1).circuit;
+        let out = circuit.out.as_ref().expect("it is out");
+        assert_eq!((out.cause, out.since, circuit.strikes), (Cause::AccountLocked, since, 1));
+    }
+}
+
+#[test]
+fn a_lease_from_before_says_nothing_of_a_probe_under_way() {
+    let mut bench = Bench::with([account(1, 10)]);
+    let leases: Vec<_> = (0..4).map(|_| bench.lease()).collect();
+    bench.report(&leases[0], LeaseOutcome::RateLimited);
+    bench.now = bench.until(1);
+    let until = bench.until(1);
+    let probe = bench.lease();
+    bench.report(&leases[1], LeaseOutcome::RunnerCanceled);
+    bench.report(&leases[2], LeaseOutcome::Succeeded);
+    assert_eq!((bench.health(1), bench.until(1)), (Health::Probing, until));
+    assert_eq!(bench.world.workspace_of(1).circuit.strikes, 1, "it has proved nothing yet");
+    bench.report(&leases[3], LeaseOutcome::RateLimited);
+    assert_eq!(bench.health(1), Health::Probing);
+    bench.report(&probe, LeaseOutcome::Succeeded);
+    assert_eq!(bench.health(1), Health::Healthy);
+}
+
+#[test]
+fn a_key_is_proved_by_any_answer_that_got_past_it() {
+    use LeaseOutcome::{AccountLocked, CallerError, RateLimited, RunnerCanceled, Succeeded, UpstreamError};
+    for (outcome, proved) in [
+        (Succeeded, true),
+        (CallerError, true),
+        (RateLimited, true),
+        (AccountLocked, true),
+        (UpstreamError, false),
+        (RunnerCanceled, false),
+    ] {
+        let (mut bench, out) = with_a_due_key();
+        let probe = bench.lease_on(out);
+        assert!(probe.is_probe);
+        bench.report(&probe, outcome);
+        let key = &bench.world.accounts[&out].key;
+        assert_eq!((key.out.is_none(), key.strikes), (proved, 1), "{outcome}");
+    }
+}
+
+#[test]
+fn only_a_success_of_what_was_leased_since_the_return_makes_forget_once_the_ramp_is_over() {
+    for failure in [LeaseOutcome::AuthFailed, LeaseOutcome::RateLimited] {
+        let mut bench = Bench::with([account(1, 10)]);
+        let strikes = |bench: &Bench| {
+            let (key, circuit) = (&bench.world.accounts[&1].key, &bench.world.workspace_of(1).circuit);
+            key.strikes + circuit.strikes
+        };
+        let old = bench.lease();
+        bench.fail(failure, 1);
+        bench.now = bench.until(1);
+        let probe = bench.lease();
+        bench.report(&probe, LeaseOutcome::Succeeded);
+        bench.pass(bench.settings.ramp_micros / 2);
+        bench.fail(LeaseOutcome::Succeeded, 1);
+        assert_eq!(strikes(&bench), 1, "{failure}: the ramp is not over");
+        bench.pass(bench.settings.ramp_micros);
+        bench.fail(LeaseOutcome::CallerError, 1);
+        assert_eq!(strikes(&bench), 1, "{failure}: a caller's mistake is no success");
+        bench.report(&old, LeaseOutcome::Succeeded);
+        assert_eq!(strikes(&bench), 1, "{failure}: what was leased before is no evidence");
+        bench.fail(LeaseOutcome::Succeeded, 1);
+        assert_eq!(strikes(&bench), 0, "{failure}");
+    }
+}
+
+#[test]
+fn what_is_leased_at_the_moment_of_the_return_is_evidence() {
+    let mut bench = Bench::with([account(1, 10)]);
+    bench.fail(LeaseOutcome::RateLimited, 1);
+    bench.now = bench.until(1);
+    let probe = bench.lease();
+    bench.report(&probe, LeaseOutcome::Succeeded);
+    let next = bench.lease();
+    bench.report(&next, LeaseOutcome::AccountLocked);
+    assert_eq!(bench.health(1), Health::Locked);
+}

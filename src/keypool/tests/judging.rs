@@ -173,3 +173,41 @@ fn going_out_and_coming_back_are_noted_with_before_and_after() {
     bench.report(&probe, LeaseOutcome::Succeeded);
     assert_eq!(&*bench.plan.audit[0].changes[0].after, "healthy");
 }
+
+#[test]
+fn a_callers_mistake_is_no_success() {
+    let mut bench = Bench::with([account(1, 5)]);
+    bench.fail(UpstreamError, 3);
+    bench.fail(CallerError, 1);
+    bench.fail(RunnerCanceled, 1);
+    let vitals = &bench.world.workspace_of(1).vitals;
+    assert_eq!((vitals.streak, vitals.last_success), (3, None));
+}
+
+#[test]
+fn a_witness_speaks_by_its_last_word_and_of_the_same_failure_alone() {
+    let since = Micros(10);
+    let peer = |name: &str, failed: Option<(Cause, i64)>, succeeded: Option<i64>| Peer {
+        workspace: text(name),
+        last_failure: failed.map(|(cause, time)| (cause, Micros(time))),
+        last_success: succeeded.map(Micros),
+    };
+    let limited = |time| Some((RateLimited.cause().unwrap(), time));
+    let ill = peer("ill", limited(12), Some(11));
+    let hear = |peers: &[Peer]| {
+        let peers = Peers { peers, typical_latency_micros: None };
+        (
+            peers.share_the_fault("this", Cause::RateLimited, since),
+            peers.do_better("this", Cause::RateLimited, since),
+        )
+    };
+    assert_eq!(hear(&[]), (false, false));
+    assert_eq!(hear(std::slice::from_ref(&ill)), (true, false));
+    assert_eq!(hear(&[ill.clone(), peer("silent", None, None)]), (true, false));
+    assert_eq!(hear(&[ill.clone(), peer("well", None, Some(10))]), (false, false), "as many do well");
+    assert_eq!(hear(&[ill.clone(), peer("late", None, Some(9))]), (true, false), "too long ago");
+    assert_eq!(hear(&[peer("earlier", limited(11), Some(12))]), (false, true), "it does well again");
+    assert_eq!(hear(&[peer("at once", limited(11), Some(11))]), (false, true));
+    assert_eq!(hear(&[peer("other", Some((Cause::AuthFailed, 12)), None)]), (false, false));
+    assert_eq!(hear(&[peer("this", limited(12), None)]), (false, false), "it is no witness for itself");
+}

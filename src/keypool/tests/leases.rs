@@ -163,3 +163,16 @@ fn leases_are_counted_on_the_account() {
     let account = &bench.world.accounts[&1];
     assert_eq!((account.use_cnt, account.error_cnt), (3, 2));
 }
+
+#[test]
+fn a_lease_stands_as_its_row_says_or_where_nobody_closed_it_as_the_time_says() {
+    let mut bench = Bench::with([account(1, 5)]);
+    let lease = bench.lease();
+    let end = lease.expire_time;
+    assert_eq!(lease.state(end.plus(-1)), LeaseState::Active);
+    assert_eq!(lease.state(end), LeaseState::Expired);
+    let closed =
+        |outcome| Lease { release_time: Some(bench.now), outcome: Some(outcome), ..Lease::clone(&lease) };
+    assert_eq!(closed(LeaseOutcome::Expired).state(bench.now), LeaseState::Expired);
+    assert_eq!(closed(LeaseOutcome::Succeeded).state(end), LeaseState::Released);
+}

@@ -196,3 +196,103 @@ fn a_job_that_an_account_cannot_pay_for_goes_to_another_first() {
     assert!(first(10).iter().all(|id| *id == Some(2)));
     assert!(first(5).contains(&Some(1)));
 }
+
+#[test]
+fn the_best_of_one_tier_is_found_in_whatever_allow_list_it_stands() {
+    let mut world = World::default();
+    for id in 1..=MOST_CANDIDATES as AccountId {
+        world.add(account(id, 10));
+    }
+    let allowed_apps = AllowList::new(vec!["fal-ai/flux/*".into()]);
+    world.add(Account { allowed_apps, ..account(9, 20) });
+    let view = view_of(&world);
+    assert!((0..50).all(|random| view.propose(APP, 0, random).accounts().next() == Some(9)));
+}
+
+#[test]
+fn a_small_pool_is_searched_for_its_least_loaded_to_the_last_account() {
+    // All of one shelf: only the exact load tells them apart.
+    let mut world = World::default();
+    for id in 1..SMALL_POOL as AccountId {
+        world.add(account(id, 100));
+    }
+    world.add(account(99, 200));
+    let view = view_of(&world);
+    assert!((0..100).all(|random| view.propose(APP, 0, random).accounts().next() == Some(99)));
+}
+
+#[test]
+fn a_proposal_is_empty_where_nobody_can_be_leased_and_only_there() {
+    let mut world = World::default();
+    assert!(view_of(&world).propose(APP, 0, 1).is_empty());
+    world.add(account(1, 5));
+    assert!(!view_of(&world).propose(APP, 0, 1).is_empty());
+}
+
+#[test]
+fn what_was_observed_keeps_an_account_in_its_tier_and_its_workspace() {
+    let mut world = World::default();
+    world.add(account(1, 9));
+    let allowed_apps = AllowList::new(vec!["fal-ai/kokoro".into()]);
+    let shared = |id| Account { workspace: "shared".into(), priority: 1, ..account(id, 2) };
+    world.add(Account { allowed_apps: allowed_apps.clone(), ..shared(2) });
+    world.add(Account { allowed_apps, ..shared(3) });
+    let mut view = view_of(&world);
+    let (workspace, accounts) = (&world.workspaces["shared"], [&world.accounts[&2], &world.accounts[&3]]);
+    let accounts = accounts.map(Account::clone);
+    view.observe(&Seen { workspace, accounts: &accounts, in_flight: 0, committed_nano_usd: 0 }, NOW);
+    world.accounts.get_mut(&1).unwrap().status = AccountStatus::Disabled;
+    observe(&mut view, &world, 1, 0);
+    assert_eq!(view.refusal(APP, NOW).why, Why::NoneAllowed, "what is enabled may not run it");
+    let kokoro = |view: &View| view.propose("fal-ai/kokoro", 0, 1).accounts().count();
+    view.expect(2);
+    assert_eq!(kokoro(&view), 2);
+    view.expect(3);
+    assert_eq!(kokoro(&view), 0, "the two share two slots");
+}
+
+#[test]
+fn an_ordinary_lease_expected_of_an_account_leaves_its_siblings_due_key_to_be_tried() {
+    let mut world = World::default();
+    for id in [1, 2] {
+        world.add(Account { workspace: "shared".into(), ..account(id, 9) });
+    }
+    let out = keypool::Out { cause: Cause::AuthFailed, since: NOW, until: NOW, probe: None };
+    world.accounts.get_mut(&2).unwrap().key.out = Some(out);
+    let mut view = view_of(&world);
+    view.expect(1);
+    assert_eq!(view.propose(APP, 0, 1).accounts().collect::<Vec<_>>(), [2, 1]);
+}
+
+#[test]
+fn credit_that_is_used_up_speaks_against_an_account_once() {
+    let mut world = World::default();
+    for id in [1, 2] {
+        world.add(account(id, 10));
+    }
+    world.hear_balance("ws-1", Some(0));
+    let mut view = view_of(&world);
+    let first = |view: &View| view.propose(APP, 10, 1).accounts().next();
+    // Exhausted is as a whole account busier; ten slots later the other is as bad.
+    let exhausted = keypool::score::FULL;
+    let share = keypool::score::utilisation(9, 10, 100) - keypool::score::utilisation(0, 10, 100);
+    assert!(share < exhausted);
+    observe(&mut view, &world, 2, 9);
+    assert_eq!(first(&view), Some(2));
+    let mut failing = world.workspaces["ws-2"].clone();
+    failing.vitals.error_permille = 200;
+    failing.vitals.report_time = NOW;
+    let accounts = std::slice::from_ref(&world.accounts[&2]);
+    view.observe(&Seen { workspace: &failing, accounts, in_flight: 9, committed_nano_usd: 0 }, NOW);
+    assert_eq!(first(&view), Some(1));
+}
+
+#[test]
+fn the_typical_time_of_a_job_is_the_median_of_the_workspaces_that_know_one() {
+    let mut world = pool_of(6);
+    assert_eq!(view_of(&world).peers().typical_latency_micros, None);
+    for (id, latency) in [(1, 90), (2, 30), (3, 50), (4, 10), (5, 70)] {
+        world.workspaces.get_mut(&*format!("ws-{id}")).unwrap().vitals.latency_micros = Some(latency);
+    }
+    assert_eq!(view_of(&world).peers().typical_latency_micros, Some(50));
+}
