@@ -289,4 +289,22 @@ mod tests {
         let message = finding.message(Language::English);
         assert_eq!(message, "Task {user_id} of user ? (?) was free and costs 0.000000001 USD.");
     }
+
+    #[test]
+    fn each_id_of_a_finding_is_printed_by_its_name_and_what_it_has_not_as_a_question_mark() {
+        let mut finding = Finding::new(Rule::A1, Evidence::default());
+        let names = ["account_id", "user_id", "workspace", "task_id", "online_task_id", "app_name", "else"];
+        let printed = |finding: &Finding| {
+            names.map(|name| {
+                let mut out = String::new();
+                finding.print(name, Language::English, &mut out);
+                out
+            })
+        };
+        assert_eq!(printed(&finding), ["?"; 7]);
+        (finding.account_id, finding.user_id) = (Some(3), Some(7));
+        (finding.workspace, finding.task_id) = (Some("w".into()), Some("t1".into()));
+        (finding.online_task_id, finding.app_name) = (Some("r1".into()), Some("m".into()));
+        assert_eq!(printed(&finding), ["3", "7", "w", "t1", "r1", "m", "?"]);
+    }
 }

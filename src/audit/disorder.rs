@@ -55,3 +55,24 @@ impl fmt::Display for Disorder {
 }
 
 impl std::error::Error for Disorder {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_says_which_row_it_was() {
+        let says = |disorder: Disorder| disorder.to_string();
+        assert_eq!(says(Disorder::Task { task_id: "t1".into() }), "task t1 is out of order or comes twice");
+        let event = Disorder::Event { request_id: "r1".into() };
+        assert_eq!(says(event), "an event of request r1 is out of order");
+        assert_eq!(says(Disorder::User { user_id: 7 }), "a row of user 7 is out of order or comes twice");
+        let unknown = Disorder::UnknownAccount { account_id: 9 };
+        assert_eq!(says(unknown), "an event names the unknown account 9");
+        let twice = Disorder::Accounts(AccountsError::Repeated(9));
+        assert_eq!(says(twice), "account 9 is listed twice");
+        let shared = Disorder::Accounts(AccountsError::SharedKey("k1".into()));
+        assert_eq!(says(shared), "two accounts have the key id k1");
+        assert_eq!(says(Disorder::Scope(ScopeError::Empty)), "the period must end after it starts");
+    }
+}

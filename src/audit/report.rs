@@ -363,3 +363,36 @@ fn text<S: Serializer>(text: &Text, serializer: S) -> Result<S::Ok, S::Error> {
 fn read_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Text, D::Error> {
     String::deserialize(deserializer).map(Text::from)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sums_of_one_cell_are_held_at_the_ends_of_what_they_can_be() {
+        let beyond = i128::from(i64::MAX).saturating_add(1);
+        let mut cell = CellSums::default();
+        cell.add(&TaskSums {
+            charged_points: beyond,
+            cost_nano_usd: beyond.saturating_neg(),
+            ..TaskSums::default()
+        });
+        cell.add(&TaskSums { charged_points: 1, refunded_points: 5, ..TaskSums::default() });
+        assert_eq!((cell.charged_points, cell.refunded_points), (i64::MAX, 5));
+        cell.add(&TaskSums {
+            cost_nano_usd: beyond.saturating_neg().saturating_sub(1),
+            ..TaskSums::default()
+        });
+        assert_eq!(cell.cost_nano_usd, i64::MIN);
+    }
+
+    #[test]
+    fn findings_are_counted_by_severity_and_by_rule() {
+        let mut counts = Counts::default();
+        for rule in [Rule::A1, Rule::A6, Rule::B4, Rule::A1, Rule::A4, Rule::B5, Rule::A8] {
+            counts.count(&Finding::new(rule, super::super::Evidence::default()));
+        }
+        assert_eq!(Severity::ALL.iter().map(|of| counts.of(*of)).collect::<Vec<_>>(), [3, 1, 3]);
+        assert_eq!((counts.total(), counts.rules[&Rule::A1], counts.rules.len()), (7, 2, 6));
+    }
+}

@@ -365,3 +365,7 @@ fn by_model(usage: &Usage) -> BTreeMap<&Text, ModelUsage> {
     }
     models
 }
+
+#[cfg(test)]
+#[path = "tally_tests.rs"]
+mod tests;

@@ -217,4 +217,41 @@ mod tests {
         assert_eq!(Calendar::of_midnights(Day(0), vec![]), None);
         assert_eq!(Calendar::of_midnights(Day(0), vec![Micros(1), Micros(1)]), None);
     }
+
+    /// The day after a date, as a calendar on the wall has it.
+    #[allow(clippy::arithmetic_side_effects, reason = "small figures")]
+    fn next((year, month, day): (i64, u32, u32)) -> (i64, u32, u32) {
+        let is_leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+        let last = match month {
+            2 => 28 + u32::from(is_leap),
+            4 | 6 | 9 | 11 => 30,
+            _ => 31,
+        };
+        match (month, day) {
+            (12, 31) => (year + 1, 1, 1),
+            (_, day) if day == last => (year, month + 1, 1),
+            _ => (year, month, day + 1),
+        }
+    }
+
+    #[test]
+    #[allow(clippy::arithmetic_side_effects, reason = "small figures")]
+    fn each_date_around_the_turn_of_a_century_follows_the_one_before_and_reads_back() {
+        for (first, century) in [(-27_393, 1_895), (9_131, 1_995), (45_656, 2_095), (82_180, 2_195)] {
+            let mut date = (century, 1, 1);
+            for day in first..first + 3_653 {
+                let printed = format!("{:04}-{:02}-{:02}", date.0, date.1, date.2);
+                assert_eq!(Day(day).to_string(), printed);
+                assert_eq!(Day::parse(&printed), Some(Day(day)));
+                date = next(date);
+            }
+        }
+    }
+
+    #[test]
+    fn years_of_other_digits_are_dates_as_well() {
+        for (day, date) in [(-719_529, "-001-12-31"), (-719_528, "0000-01-01"), (2_932_897, "10000-01-01")] {
+            assert_eq!((Day(day).to_string(), Day::parse(date)), (date.to_owned(), Some(Day(day))));
+        }
+    }
 }

@@ -171,7 +171,6 @@ impl View {
             for account in seen.accounts {
                 let group = self.groups.binary_search(&group_of(account)).unwrap_or(0);
                 let entry = Entry {
-                    account_id: account.account_id,
                     workspace,
                     group: u32::try_from(group).unwrap_or(u32::MAX),
                     ..self.entry_of(account, &seen, now)

@@ -180,4 +180,11 @@ mod tests {
         );
         assert!(judge(0, 0, 0).is_none() && judge(1, 1, 0).is_none() && judge(1, 0, 1).is_none());
     }
+
+    #[test]
+    fn an_id_that_two_users_share_takes_the_place_of_no_other() {
+        let mut shared = unbilled(10);
+        shared.add(&"t09".into(), 100);
+        assert_eq!((shared.tasks, &shared.task_ids), (11, &unbilled(10).task_ids));
+    }
 }
