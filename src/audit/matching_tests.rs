@@ -82,3 +82,62 @@ fn rows_out_of_order_or_unasked_for_are_refused() {
     let before = matcher.event(Some((0, sample::event("a", 1))), true);
     assert_eq!(before, Err(Disorder::Event { request_id: "a".into() }));
 }
+
+#[test]
+fn a_task_waits_at_the_door_until_the_events_before_its_request_have_passed() {
+    let mut matcher = Matcher::new();
+    let task = Task { attempts: sample::attempts(&[("b", "k1")]), ..sample::task() };
+    assert_eq!(matcher.task(Some(task)), Ok(()));
+    for request_id in ["a", "a", "b"] {
+        assert_eq!(matcher.need(), Need::Event, "{request_id}");
+        assert_eq!(matcher.event(Some((0, sample::event(request_id, 1))), true), Ok(()));
+        matcher.advance(&sample::scope(), &mut Vec::new());
+    }
+    assert_eq!(matcher.need(), Need::Task, "it is taken in with the first event that may be its own");
+}
+
+#[test]
+fn a_bill_is_parted_by_workspace_and_model_and_summed_within() {
+    let mut billing = Billing::default();
+    for (workspace, model, time, cost) in [(1, "m", 3, 5), (0, "m", 9, 7), (1, "n", 2, 1), (1, "m", 1, 6)] {
+        let mut one = Billing::default();
+        one.add(workspace, &model.into(), Micros(time), 1, cost);
+        billing.absorb(format!("r{time}").into(), one);
+    }
+    let part = |workspace, model: &str, events, cost| Part { workspace, model: model.into(), events, cost };
+    assert_eq!(billing.parts, [part(0, "m", 1, 7), part(1, "m", 2, 11), part(1, "n", 1, 1)]);
+    assert_eq!((billing.events, billing.cost, billing.last_time), (4, 19, Some(Micros(9))));
+    assert_eq!(billing.requests.len(), 4);
+}
+
+#[test]
+fn tasks_that_wait_share_the_names_that_they_have_in_common() {
+    let mut matcher = Matcher::new();
+    for task_id in ["t1", "t2"] {
+        let attempts = sample::attempts(&[("a", "k1"), ("z", "k1")]);
+        let task = Task { task_id: task_id.into(), attempts, ..sample::task() };
+        matcher.task(Some(task)).expect("in order");
+        if matcher.need() == Need::Event {
+            matcher.event(Some((0, sample::event("b", 1))), true).expect("in order");
+        }
+        matcher.advance(&sample::scope(), &mut Vec::new());
+    }
+    let [one, other] = &matcher.open.values().map(|open| &open.task).collect::<Vec<_>>()[..] else {
+        panic!("{:?}", matcher.open)
+    };
+    assert!(Text::ptr_eq(&one.app_name, &other.app_name) && Text::ptr_eq(&one.key_id, &other.key_id));
+    assert!(Text::ptr_eq(&one.attempts[0].key_id, &other.attempts[1].key_id));
+}
+
+#[test]
+fn a_request_of_another_period_that_no_task_has_leaves_nothing() {
+    let mut matcher = Matcher::new();
+    let mut settled = Vec::new();
+    let late = Event { time: sample::scope().end, ..sample::event("a", 1) };
+    matcher.task(None).expect("wanted");
+    matcher.event(Some((0, late)), true).expect("wanted");
+    matcher.advance(&sample::scope(), &mut settled);
+    matcher.event(None, true).expect("wanted");
+    matcher.advance(&sample::scope(), &mut settled);
+    assert!(matcher.has_ended() && settled.is_empty(), "{settled:?}");
+}

@@ -238,4 +238,21 @@ mod tests {
             Some(AccountsError::SharedKey("k1".into()))
         );
     }
+
+    #[test]
+    fn the_account_whose_events_count_is_given_up_for_no_one_that_was_fetched_no_further() {
+        let source = |fetches: [Fetch; 2]| {
+            let [one, other] = fetches;
+            let accounts = vec![
+                Account { fetch: one, ..sample::account(1, "w") },
+                Account { fetch: other, ..sample::account(2, "w") },
+            ];
+            let workspace = &Pool::new(accounts).expect("sound").workspaces[0];
+            (workspace.source, workspace.complete)
+        };
+        assert_eq!(source([Fetch::Complete, Fetch::Incomplete]), (Some(1), true));
+        assert_eq!(source([Fetch::Incomplete, Fetch::Incomplete]), (Some(1), false));
+        assert_eq!(source([Fetch::NotAsked, Fetch::Incomplete]), (Some(2), false));
+        assert_eq!(source([Fetch::NotAsked, Fetch::NotAsked]), (None, false));
+    }
 }

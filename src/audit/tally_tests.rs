@@ -271,3 +271,32 @@ fn a_task_whose_absence_is_not_proved_is_counted_as_unjudged_once_it_is_due() {
     let (report, _) = audit(sample::scope(), accounts, vec![task("a", "k1")], vec![]);
     assert_eq!((report.totals.pending_tasks, report.totals.unjudged_tasks), (0, 1));
 }
+
+#[test]
+fn a_model_that_any_task_has_run_is_no_stranger_to_the_usage() {
+    let judge = |task: Option<Task>| {
+        let usage = Some(usage(at(0), at(10 * DAY), &[(KOKORO, "s", 1, 5_000_000)]));
+        let accounts = vec![Account { usage, ..sample::account(1, "w") }];
+        let findings = audit(sample::scope(), accounts, task.into_iter().collect(), vec![]).1.findings;
+        findings.iter().any(|finding| finding.rule == Rule::A3)
+    };
+    assert!(judge(None) && judge(Some(task("a", "k1"))));
+    let earlier = Task { app_name: KOKORO.into(), create_time: at(-HOUR), ..task("a", "k1") };
+    assert!(!judge(Some(earlier)), "though it is of another period");
+}
+
+#[test]
+fn a_day_counts_the_events_of_the_period_and_of_the_workspaces_asked_for() {
+    let accounts = vec![sample::account(1, "w"), Account { selected: false, ..sample::account(3, "v") }];
+    let rows = vec![
+        Event { time: at(10 * DAY), ..sample::event("late", 1) },
+        Event { account_id: 3, ..sample::event("elsewhere", 2) },
+        sample::event("here", 4),
+    ];
+    let earlier = Task { app_name: KOKORO.into(), create_time: at(-HOUR), ..task("a", "k1") };
+    let (report, _) = audit(sample::scope(), accounts, vec![earlier], rows);
+    let days: Vec<_> = report.days.iter().map(|row| (row.day, row.events)).collect();
+    assert_eq!(days, [(Day(100), events(1, 4))]);
+    let models: Vec<_> = report.models.iter().map(|row| (&*row.model, row.events)).collect();
+    assert_eq!(models, [(FLUX, events(1, 4))], "a model of another period has no row");
+}

@@ -254,4 +254,21 @@ mod tests {
             assert_eq!((Day(day).to_string(), Day::parse(date)), (date.to_owned(), Some(Day(day))));
         }
     }
+
+    #[test]
+    fn a_month_or_day_beyond_all_calendars_is_no_date() {
+        for wrong in
+            ["2026-9223372036854775807-01", "2026-01-9223372036854775807", "2026-00-01", "2026-01-00"]
+        {
+            assert_eq!(Day::parse(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_day_of_25_hours_holds_its_last_one() {
+        let starts = vec![Micros(0), Micros(25 * HOUR), Micros(49 * HOUR)];
+        let calendar = Calendar::of_midnights(Day(100), starts).expect("ascending");
+        let days = [0, 24, 25, 48, 49].map(|hour| calendar.day_of(Micros(hour * HOUR)).0);
+        assert_eq!(days, [100, 100, 101, 101, 102]);
+    }
 }

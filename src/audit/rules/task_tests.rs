@@ -195,4 +195,9 @@ fn b6_does_not_argue_from_a_fetch_that_was_not_complete() {
     assert!(b6(&unsure(&task), &Thresholds::default()).is_none());
     let never_started = Task { attempts: vec![], key_id: "".into(), ..stuck() };
     assert!(b6(&unsure(&never_started), &Thresholds::default()).is_some(), "nothing of it can be at fal");
+    let with_a_key = Task { attempts: vec![], ..stuck() };
+    let with_a_request = Task { attempts: sample::attempts(&[("r1", "")]), key_id: "".into(), ..stuck() };
+    for task in [&with_a_key, &with_a_request] {
+        assert!(b6(&unsure(task), &Thresholds::default()).is_none(), "fal may have been asked");
+    }
 }
