@@ -18,7 +18,7 @@ fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
-fn read(path: &str) -> String {
+pub(crate) fn read(path: &str) -> String {
     std::fs::read_to_string(root().join(path)).unwrap_or_else(|why| panic!("{path}: {why}"))
 }
 
@@ -100,7 +100,7 @@ async fn documents_dashboards_and_alerts_name_exactly_what_is_exported() {
     }
 }
 
-fn dashboards() -> Vec<PathBuf> {
+pub(crate) fn dashboards() -> Vec<PathBuf> {
     let entries = std::fs::read_dir(root().join("deploy/grafana")).unwrap();
     let mut found: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
     found.retain(|path| path.extension().is_some_and(|extension| extension == "json"));
@@ -108,20 +108,29 @@ fn dashboards() -> Vec<PathBuf> {
     found
 }
 
-/// Every query of a dashboard, its variables filled in.
-fn queries(path: &Path) -> Vec<String> {
+/// One query of a panel, its variables not filled in.
+pub(crate) struct Query {
+    pub(crate) title: String,
+    pub(crate) expression: String,
+    pub(crate) legend: String,
+}
+
+/// Every query of a dashboard.
+pub(crate) fn queries(path: &Path) -> Vec<Query> {
     let board: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
     let panels = board["panels"].as_array().unwrap();
     let ids: BTreeSet<i64> = panels.iter().map(|panel| panel["id"].as_i64().unwrap()).collect();
     assert_eq!(ids.len(), panels.len(), "{}: ids repeat", path.display());
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
     let mut found = Vec::new();
     for panel in panels.iter().filter(|panel| panel["type"] != "row") {
         let targets = panel["targets"].as_array().unwrap();
         assert!(!targets.is_empty(), "{}: {} shows nothing", path.display(), panel["title"]);
         for target in targets {
-            let query = target["expr"].as_str().unwrap();
-            assert!(query.contains("$instance"), "{}: {query}", path.display());
-            found.push(query.replace("$__rate_interval", "5m").replace("$instance", ".*"));
+            let expression = text(&target["expr"]);
+            assert!(expression.contains("$instance"), "{}: {expression}", path.display());
+            let (title, legend) = (text(&panel["title"]), text(&target["legendFormat"]));
+            found.push(Query { title, expression, legend });
         }
     }
     found
@@ -160,9 +169,10 @@ fn alerts_fire_as_their_tests_say_and_every_query_can_be_read() {
     // It reads queries of rules alone: so each query of a dashboard becomes one.
     let mut rules = "groups:\n  - name: dashboards\n    rules:\n".to_owned();
     for (number, query) in dashboards().iter().flat_map(|path| queries(path)).enumerate() {
+        let expression = query.expression.replace("$__rate_interval", "5m").replace("$instance", ".*");
         rules.push_str(&format!(
             "      - record: query:{number}\n        expr: '{}'\n",
-            query.replace('\'', "''")
+            expression.replace('\'', "''")
         ));
     }
     let folder = tempfile::tempdir().unwrap();

@@ -9,6 +9,7 @@ mod admin;
 #[path = "../e2e/certificates.rs"]
 mod certificates;
 mod collector;
+mod dashboards;
 mod documents;
 mod export;
 mod metrics;
