@@ -268,7 +268,7 @@ async fn past_what_the_store_takes_nobody_waits_for_long_and_no_work_is_lost() {
     assert!(done.len() >= 4_900, "the store had work all the time: {}", done.len());
     assert!(refused.iter().all(Duration::is_zero), "who is refused hears it at once");
     let longest = done.iter().max().unwrap();
-    assert!(*longest < Duration::from_millis(700), "who is taken is done soon: {longest:?}");
+    assert!(*longest < Duration::from_millis(1_200), "who is taken is done soon: {longest:?}");
 }
 
 /// However long one commit takes, the batch after it may fill: that is no overload.

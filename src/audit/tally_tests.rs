@@ -1,10 +1,10 @@
-use super::super::report::{ModelRow, StraySums, UnitRow};
 use super::super::rules::sample::{self, DAY, HOUR, MINUTE, at, user_day, user_tasks};
 use super::super::{
     Account, Audit, Collected, Disagreement, Fetch, Micros, Need, Report, Rule, TaskStatus, UsageRow,
     UserTasks,
 };
 use super::*;
+use crate::audit::report::{ModelRow, StraySums, UnitRow};
 
 const FLUX: &str = "fal-ai/flux/dev";
 const KOKORO: &str = "fal-ai/kokoro";

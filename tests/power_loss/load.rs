@@ -45,7 +45,11 @@ pub(crate) async fn run(directory: &Path, log: &Path, (seed, steps): (u64, usize
         let url = format!("sqlite://{}", directory.join("scrip.db").display());
         // A small log is moved into the file often: that is where most can go wrong.
         let pages = [1_000, 20, 200][usize::try_from(seed % 3).unwrap()];
-        let options = sqlite::Options { wal_autocheckpoint: pages, ..sqlite::Options::new(System::clock()) };
+        let options = sqlite::Options {
+            move_pages: pages / 4,
+            wal_autocheckpoint: pages,
+            ..sqlite::Options::new(System::clock())
+        };
         let store = sqlite::open(&url, options).await.unwrap();
         let engine = Engine::start(&*store, System::ids(), Options { lanes: 2, ..Options::default() });
         let mut callers = JoinSet::new();
