@@ -3,7 +3,7 @@
 use std::process::Command;
 use std::time::Duration;
 
-use scrip::ledger::{Purse, Work};
+use scrip::ledger::{Micros, Purse, Work};
 use scrip::store::sqlite::{Options, open};
 use scrip::store::{Failure, Run, StoreError, Transacted};
 
@@ -160,6 +160,8 @@ async fn child_under_a_limit() {
 
     let maximum = getrlimit(Resource::Fsize).maximum;
     setrlimit(Resource::Fsize, Rlimit { current: maximum, maximum }).unwrap();
+    // What writes nothing lies over nothing.
+    assert_eq!(writer.prune_commits(Micros(0), 1).await.unwrap(), 0);
     // Nothing to write, and yet committed: what the failed one left in the log must not come back after a crash.
     let refused = [charge(1, "too-much", i64::from(u32::MAX))];
     let refused_id = world.batch_id();

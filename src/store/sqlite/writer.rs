@@ -46,7 +46,7 @@ pub(super) struct Session {
     /// A transaction may be open on the connection.
     unsettled: bool,
     /// A COMMIT failed when its frames may have been in the log already: unseen now, but there again if every process
-    /// ends before others are written over them. So the next transaction is committed even if it has nothing to write.
+    /// ends before others are written over them. So the next batch is committed even if it has nothing to write.
     unsure: bool,
     health: Health,
     committed: Arc<Notify>,
@@ -210,6 +210,8 @@ impl Session {
         measured.committed(began.elapsed());
         committed.map_err(Broken::AtCommit)?;
         self.has_committed();
+        // Its id at least was written; what is no batch may have been committed without a row.
+        self.unsure = false;
         Ok(Transacted::Committed)
     }
 
@@ -238,7 +240,7 @@ impl Session {
     }
 
     fn has_committed(&mut self) {
-        (self.unsettled, self.unsure) = (false, false);
+        self.unsettled = false;
         self.committed.notify_one();
     }
 
