@@ -117,14 +117,14 @@ pub async fn climb(database: &Database, rows: u32, users: u32, lasts: Duration) 
     }
 }
 
-/// With the durability, the cache and the checkpoints of scrip's own writer.
+/// With the durability and the cache of scrip's own writer, and a log as long as its own.
 async fn writer(path: &Path) -> sqlx::SqliteConnection {
     SqliteConnectOptions::new()
         .filename(path)
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full)
-        .pragma("cache_size", "-65536")
-        .pragma("wal_autocheckpoint", "10000")
+        .pragma("cache_size", "-49152")
+        .pragma("wal_autocheckpoint", "64000")
         .connect()
         .await
         .expect("a connection")

@@ -6,8 +6,8 @@
 
 use std::time::Duration;
 
-use sqlx::postgres::PgBindIterExt;
-use sqlx::{PgConnection, Row};
+use sqlx::postgres::{PgBindIterExt, PgHasArrayType};
+use sqlx::{Encode, PgConnection, Postgres, Row, Type};
 use uuid::Uuid;
 
 use super::error::Trouble;
@@ -63,11 +63,11 @@ pub(super) fn expect(found: i64, planned: usize, rows: &str) -> Result<(), Troub
     Err(Trouble::Wrong(format!("{found} of {planned} {rows} were found to be updated")))
 }
 
-fn users(plan: &Plan, wanted: Change) -> impl Iterator<Item = &User> {
+fn users(plan: &Plan, wanted: Change) -> impl Iterator<Item = &User> + Clone {
     plan.users.iter().filter(move |(change, _)| *change == wanted).map(|(_, user)| user)
 }
 
-fn tasks(plan: &Plan, wanted: Change) -> impl Iterator<Item = &TaskWrite> {
+fn tasks(plan: &Plan, wanted: Change) -> impl Iterator<Item = &TaskWrite> + Clone {
     plan.tasks.iter().filter(move |write| write.change == wanted)
 }
 
@@ -86,8 +86,8 @@ fn bind_users<'q>(statement: Statement<'q>, users: &'q [&'q User], change: Chang
         .bind(users.iter().map(|user| user.user_id).bind_iter())
         .bind(users.iter().map(|user| user.balance.points).bind_iter())
         .bind(users.iter().map(|user| user.balance.cash).bind_iter())
-        .bind(users.iter().map(|user| user.held.points).bind_iter())
-        .bind(users.iter().map(|user| user.held.cash).bind_iter())
+        .bind(sparse(users.iter().map(|user| filled(user.held.points))))
+        .bind(sparse(users.iter().map(|user| filled(user.held.cash))))
         .bind(users.iter().map(|user| user.entry_seq).bind_iter())
         .bind(users.iter().map(|user| user.chain_hash.0).bind_iter())
         .bind(users.iter().map(|user| Stamp(user.last_entry_time)).bind_iter());
@@ -101,44 +101,43 @@ fn bind_users<'q>(statement: Statement<'q>, users: &'q [&'q User], change: Chang
 fn bind_new_tasks<'q>(statement: Statement<'q>, plan: &'q Plan) -> Statement<'q> {
     let writes = || tasks(plan, Change::Insert);
     let rows = || writes().map(|write| &*write.task);
-    let output = |write: &'q TaskWrite| write.output_params.as_deref().unwrap_or_default();
     statement
         .bind(rows().map(|task| task.user_id).bind_iter())
         .bind(rows().map(|task| &*task.task_id).bind_iter())
-        .bind(rows().map(|task| &*task.online_task_id).bind_iter())
+        .bind(sparse(rows().map(|task| filled(&*task.online_task_id))))
         .bind(rows().map(|task| &*task.app_name).bind_iter())
-        .bind(rows().map(|task| &*task.key_id).bind_iter())
-        .bind(rows().map(|task| &*task.task_type).bind_iter())
+        .bind(sparse(rows().map(|task| filled(&*task.key_id))))
+        .bind(sparse(rows().map(|task| filled(&*task.task_type))))
         .bind(rows().map(|task| task.status.as_str()).bind_iter())
         .bind(rows().map(|task| task.money).bind_iter())
-        .bind(writes().map(|write| &*write.input_params).bind_iter())
-        .bind(writes().map(output).bind_iter())
+        .bind(sparse(writes().map(|write| filled(&*write.input_params))))
+        .bind(sparse(writes().map(|write| text(&write.output_params))))
         .bind(rows().map(|task| Stamp(task.create_time)).bind_iter())
-        .bind(rows().map(|task| stamp(task.complete_time)).bind_iter())
-        .bind(rows().map(|task| task.charged.points).bind_iter())
-        .bind(rows().map(|task| task.charged.cash).bind_iter())
-        .bind(rows().map(|task| task.refunded.points).bind_iter())
-        .bind(rows().map(|task| task.refunded.cash).bind_iter())
-        .bind(rows().map(|task| task.held.points).bind_iter())
-        .bind(rows().map(|task| task.held.cash).bind_iter())
-        .bind(rows().map(|task| task.authorized.points).bind_iter())
-        .bind(rows().map(|task| task.authorized.cash).bind_iter())
-        .bind(rows().map(|task| task.hold_state.map(HoldState::as_str)).bind_iter())
-        .bind(rows().map(|task| stamp(task.hold_expire_time)).bind_iter())
-        .bind(rows().map(|task| task.reported_cost_nano_usd).bind_iter())
-        .bind(rows().map(|task| text(&task.billable_units)).bind_iter())
-        .bind(rows().map(|task| text(&task.lease_id)).bind_iter())
-        .bind(rows().map(|task| text(&task.error)).bind_iter())
-        .bind(rows().map(|task| text(&task.title)).bind_iter())
-        .bind(rows().map(|task| &*task.deployment_uuid).bind_iter())
-        .bind(rows().map(|task| task.pay_type).bind_iter())
+        .bind(sparse(rows().map(|task| stamp(task.complete_time))))
+        .bind(sparse(rows().map(|task| filled(task.charged.points))))
+        .bind(sparse(rows().map(|task| filled(task.charged.cash))))
+        .bind(sparse(rows().map(|task| filled(task.refunded.points))))
+        .bind(sparse(rows().map(|task| filled(task.refunded.cash))))
+        .bind(sparse(rows().map(|task| filled(task.held.points))))
+        .bind(sparse(rows().map(|task| filled(task.held.cash))))
+        .bind(sparse(rows().map(|task| filled(task.authorized.points))))
+        .bind(sparse(rows().map(|task| filled(task.authorized.cash))))
+        .bind(sparse(rows().map(|task| task.hold_state.map(HoldState::as_str))))
+        .bind(sparse(rows().map(|task| stamp(task.hold_expire_time))))
+        .bind(sparse(rows().map(|task| task.reported_cost_nano_usd)))
+        .bind(sparse(rows().map(|task| text(&task.billable_units))))
+        .bind(sparse(rows().map(|task| text(&task.lease_id))))
+        .bind(sparse(rows().map(|task| text(&task.error))))
+        .bind(sparse(rows().map(|task| text(&task.title))))
+        .bind(sparse(rows().map(|task| filled(&*task.deployment_uuid))))
+        .bind(sparse(rows().map(|task| filled(task.pay_type))))
         .bind(rows().map(|task| task.fingerprint.as_bytes()).bind_iter())
-        .bind(rows().map(settle_fingerprint).bind_iter())
-        .bind(rows().map(|task| task.charge_seq).bind_iter())
-        .bind(rows().map(|task| first(task.refund_entries)).bind_iter())
-        .bind(rows().map(|task| count(task.refund_entries)).bind_iter())
-        .bind(rows().map(|task| first(task.settle_entries)).bind_iter())
-        .bind(rows().map(|task| count(task.settle_entries)).bind_iter())
+        .bind(sparse(rows().map(settle_fingerprint)))
+        .bind(sparse(rows().map(|task| task.charge_seq)))
+        .bind(sparse(rows().map(|task| first(task.refund_entries))))
+        .bind(sparse(rows().map(|task| count(task.refund_entries))))
+        .bind(sparse(rows().map(|task| first(task.settle_entries))))
+        .bind(sparse(rows().map(|task| count(task.settle_entries))))
 }
 
 fn bind_changed_tasks<'q>(statement: Statement<'q>, writes: &'q [&'q TaskWrite]) -> Statement<'q> {
@@ -146,30 +145,30 @@ fn bind_changed_tasks<'q>(statement: Statement<'q>, writes: &'q [&'q TaskWrite])
     statement
         .bind(rows().map(|task| task.user_id).bind_iter())
         .bind(rows().map(|task| &*task.task_id).bind_iter())
-        .bind(rows().map(|task| &*task.online_task_id).bind_iter())
-        .bind(rows().map(|task| &*task.key_id).bind_iter())
+        .bind(sparse(rows().map(|task| filled(&*task.online_task_id))))
+        .bind(sparse(rows().map(|task| filled(&*task.key_id))))
         .bind(rows().map(|task| task.status.as_str()).bind_iter())
         .bind(rows().map(|task| task.money).bind_iter())
-        .bind(rows().map(|task| stamp(task.complete_time)).bind_iter())
-        .bind(rows().map(|task| task.charged.points).bind_iter())
-        .bind(rows().map(|task| task.charged.cash).bind_iter())
-        .bind(rows().map(|task| task.refunded.points).bind_iter())
-        .bind(rows().map(|task| task.refunded.cash).bind_iter())
-        .bind(rows().map(|task| task.held.points).bind_iter())
-        .bind(rows().map(|task| task.held.cash).bind_iter())
-        .bind(rows().map(|task| task.hold_state.map(HoldState::as_str)).bind_iter())
-        .bind(rows().map(|task| stamp(task.hold_expire_time)).bind_iter())
-        .bind(rows().map(|task| task.reported_cost_nano_usd).bind_iter())
-        .bind(rows().map(|task| text(&task.billable_units)).bind_iter())
-        .bind(rows().map(|task| text(&task.lease_id)).bind_iter())
-        .bind(rows().map(|task| text(&task.error)).bind_iter())
-        .bind(rows().map(settle_fingerprint).bind_iter())
-        .bind(rows().map(|task| task.charge_seq).bind_iter())
-        .bind(rows().map(|task| first(task.refund_entries)).bind_iter())
-        .bind(rows().map(|task| count(task.refund_entries)).bind_iter())
-        .bind(rows().map(|task| first(task.settle_entries)).bind_iter())
-        .bind(rows().map(|task| count(task.settle_entries)).bind_iter())
-        .bind(writes.iter().map(|write| text(&write.output_params)).bind_iter())
+        .bind(sparse(rows().map(|task| stamp(task.complete_time))))
+        .bind(sparse(rows().map(|task| filled(task.charged.points))))
+        .bind(sparse(rows().map(|task| filled(task.charged.cash))))
+        .bind(sparse(rows().map(|task| filled(task.refunded.points))))
+        .bind(sparse(rows().map(|task| filled(task.refunded.cash))))
+        .bind(sparse(rows().map(|task| filled(task.held.points))))
+        .bind(sparse(rows().map(|task| filled(task.held.cash))))
+        .bind(sparse(rows().map(|task| task.hold_state.map(HoldState::as_str))))
+        .bind(sparse(rows().map(|task| stamp(task.hold_expire_time))))
+        .bind(sparse(rows().map(|task| task.reported_cost_nano_usd)))
+        .bind(sparse(rows().map(|task| text(&task.billable_units))))
+        .bind(sparse(rows().map(|task| text(&task.lease_id))))
+        .bind(sparse(rows().map(|task| text(&task.error))))
+        .bind(sparse(rows().map(settle_fingerprint)))
+        .bind(sparse(rows().map(|task| task.charge_seq)))
+        .bind(sparse(rows().map(|task| first(task.refund_entries))))
+        .bind(sparse(rows().map(|task| count(task.refund_entries))))
+        .bind(sparse(rows().map(|task| first(task.settle_entries))))
+        .bind(sparse(rows().map(|task| count(task.settle_entries))))
+        .bind(sparse(writes.iter().map(|write| text(&write.output_params))))
 }
 
 fn bind_attempts<'q>(statement: Statement<'q>, plan: &'q Plan) -> Statement<'q> {
@@ -180,7 +179,7 @@ fn bind_attempts<'q>(statement: Statement<'q>, plan: &'q Plan) -> Statement<'q> 
         .bind(rows().map(|attempt| attempt.attempt).bind_iter())
         .bind(rows().map(|attempt| &*attempt.online_task_id).bind_iter())
         .bind(rows().map(|attempt| &*attempt.key_id).bind_iter())
-        .bind(rows().map(|attempt| text(&attempt.lease_id)).bind_iter())
+        .bind(sparse(rows().map(|attempt| text(&attempt.lease_id))))
         .bind(rows().map(|attempt| Stamp(attempt.start_time)).bind_iter())
 }
 
@@ -191,17 +190,17 @@ fn bind_entries<'q>(statement: Statement<'q>, plan: &'q Plan) -> Statement<'q> {
         .bind(rows().map(|entry| entry.user_seq).bind_iter())
         .bind(rows().map(|entry| entry.amount).bind_iter())
         .bind(rows().map(|entry| &*entry.order_id).bind_iter())
-        .bind(rows().map(|entry| &*entry.title).bind_iter())
-        .bind(rows().map(|entry| &*entry.deployment_uuid).bind_iter())
+        .bind(sparse(rows().map(|entry| filled(&*entry.title))))
+        .bind(sparse(rows().map(|entry| filled(&*entry.deployment_uuid))))
         .bind(rows().map(|entry| Stamp(entry.time)).bind_iter())
         .bind(rows().map(|entry| i32::from(entry.transaction_type().code())).bind_iter())
-        .bind(rows().map(|entry| entry.pay_type).bind_iter())
-        .bind(rows().map(|entry| i32::from(entry.purse.is_cash())).bind_iter())
+        .bind(sparse(rows().map(|entry| filled(entry.pay_type))))
+        .bind(sparse(rows().map(|entry| filled(i32::from(entry.purse.is_cash())))))
         .bind(rows().map(|entry| entry.operation.as_str()).bind_iter())
         .bind(rows().map(|entry| entry.source_type.as_str()).bind_iter())
         .bind(rows().map(|entry| entry.balance_before).bind_iter())
         .bind(rows().map(|entry| entry.balance_after).bind_iter())
-        .bind(rows().map(|entry| text(&entry.request_id)).bind_iter())
+        .bind(sparse(rows().map(|entry| text(&entry.request_id))))
         .bind(rows().map(|entry| &*entry.actor).bind_iter())
         .bind(rows().map(|entry| entry.hash.0).bind_iter())
 }
@@ -224,14 +223,31 @@ fn bind_requests<'q>(
         .bind(rows().map(|request| request.user_id).bind_iter())
         .bind(rows().map(|request| &*request.request_id).bind_iter())
         .bind(rows().map(|request| request.method.as_str()).bind_iter())
-        .bind(rows().map(|request| text(&request.task_id)).bind_iter())
+        .bind(sparse(rows().map(|request| text(&request.task_id))))
         .bind(rows().map(|request| request.fingerprint.as_bytes()).bind_iter())
-        .bind(rows().map(move |request| first(done(request).0)).bind_iter())
-        .bind(rows().map(move |request| count(done(request).0)).bind_iter())
-        .bind(rows().map(move |request| done(request).1).bind_iter())
-        .bind(refusals.iter().map(Option::as_deref).bind_iter())
-        .bind(rows().map(lease_id).bind_iter())
+        .bind(sparse(rows().map(move |request| first(done(request).0))))
+        .bind(sparse(rows().map(move |request| count(done(request).0))))
+        .bind(sparse(rows().map(move |request| filled(done(request).1))))
+        .bind(sparse(refusals.iter().map(Option::as_deref)))
+        .bind(sparse(rows().map(lease_id)))
         .bind(rows().map(|request| Stamp(request.create_time)).bind_iter())
+}
+
+/// A column that a batch mostly leaves alone. Where no row has a value none is sent, and the statement's `unnest` fills it
+/// up: the server keeps the rows of each array apart, which costs it more than reading them.
+fn sparse<'q, T>(
+    rows: impl Iterator<Item = Option<T>> + Clone + Send + 'q,
+) -> impl Encode<'q, Postgres> + Type<Postgres> + Send + 'q
+where
+    T: Encode<'q, Postgres> + Type<Postgres> + PgHasArrayType + 'q,
+{
+    let is_empty = rows.clone().all(|value| value.is_none());
+    rows.take(if is_empty { 0 } else { usize::MAX }).bind_iter()
+}
+
+/// A value, `None` where it is what the statement puts in the place of NULL: zero, false, no text.
+fn filled<T: Default + PartialEq>(value: T) -> Option<T> {
+    (value != T::default()).then_some(value)
 }
 
 pub(super) fn stamp(moment: Option<Micros>) -> Option<Stamp> {

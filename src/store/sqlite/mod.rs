@@ -83,7 +83,7 @@ impl Options {
             clock,
             readers: 8,
             busy_timeout: Duration::from_secs(5),
-            cache_kib: 64 << 10,
+            cache_kib: 48 << 10,
             move_pages: 16_000,
             wal_autocheckpoint: 64_000,
             max_pages: None,

@@ -5,8 +5,8 @@ INSERT INTO ts_users (
     updated_at
 )
 SELECT
-    n.id, n.points_balance, n.cash_balance, n.points_held, n.cash_held, n.entry_seq, n.chain_hash,
-    n.last_entry_at, n.created_at, n.updated_at
+    n.id, n.points_balance, n.cash_balance, coalesce(n.points_held, 0), coalesce(n.cash_held, 0), n.entry_seq,
+    n.chain_hash, n.last_entry_at, n.created_at, n.updated_at
 FROM unnest(
     $1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bytea[],
     $8::timestamptz[], $9::timestamptz[], $10::timestamptz[]

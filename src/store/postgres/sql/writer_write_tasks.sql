@@ -1,12 +1,14 @@
--- What only some batches write: tasks that changed, attempts. billed_cost_nano_usd is reconciliation's alone.
+-- What only some batches write: tasks that changed, attempts. Empty arrays and coalesce: as in writer_write.sql.
+-- billed_cost_nano_usd is reconciliation's alone.
 -- Answers how many tasks were found, for a plan that misses one is a bug.
 WITH changed_tasks AS (
     UPDATE ts_fal_tasks AS t
     SET
-        online_task_id = n.online_task_id, api_key = n.api_key, status = n.status, money = n.money,
-        completed_at = n.completed_at, charged_points = n.charged_points, charged_cash = n.charged_cash,
-        refunded_points = n.refunded_points, refunded_cash = n.refunded_cash, held_points = n.held_points,
-        held_cash = n.held_cash, hold_state = n.hold_state, hold_expires_at = n.hold_expires_at,
+        online_task_id = coalesce(n.online_task_id, ''), api_key = coalesce(n.api_key, ''), status = n.status,
+        money = n.money, completed_at = n.completed_at, charged_points = coalesce(n.charged_points, 0),
+        charged_cash = coalesce(n.charged_cash, 0), refunded_points = coalesce(n.refunded_points, 0),
+        refunded_cash = coalesce(n.refunded_cash, 0), held_points = coalesce(n.held_points, 0),
+        held_cash = coalesce(n.held_cash, 0), hold_state = n.hold_state, hold_expires_at = n.hold_expires_at,
         reported_cost_nano_usd = n.reported_cost_nano_usd, billable_units = n.billable_units, lease_id = n.lease_id,
         error = n.error, settle_fingerprint = n.settle_fingerprint, charge_seq = n.charge_seq,
         refund_seq = n.refund_seq, refund_entries = n.refund_entries, settle_seq = n.settle_seq,
