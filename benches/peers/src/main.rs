@@ -48,6 +48,10 @@ mod pb {
 
 use std::process::ExitCode;
 
+/// What scrip has: neither its client nor a server beside it is to be slower for its allocator.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 use options::{Command, Options};
 
 /// What `postgres` says when it is left out.
