@@ -18,7 +18,7 @@ fn scattered(number: i64) -> String {
 async fn charges_a_second() {
     for (batch, users) in [(1, 500), (64, 500), (500, 500), (500, 1), (2_000, 500)] {
         let world = World::new();
-        let options = scrip::store::sqlite::Options { cache_kib: 48 << 10, ..world.options() };
+        let options = scrip::store::sqlite::Options { cache_kib: 32 << 10, ..world.options() };
         let store = scrip::store::sqlite::open(&world.url(), options).await.unwrap();
         let mut writer = store.writer();
         let credits: Vec<Work> = (1..=users)

@@ -123,8 +123,8 @@ async fn writer(path: &Path) -> sqlx::SqliteConnection {
         .filename(path)
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full)
-        .pragma("cache_size", "-49152")
-        .pragma("wal_autocheckpoint", "64000")
+        .pragma("cache_size", "-32768")
+        .pragma("wal_autocheckpoint", "80000")
         .connect()
         .await
         .expect("a connection")

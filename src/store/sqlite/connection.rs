@@ -22,7 +22,7 @@ const WAL_TRIES: u32 = 250;
 const WAL_PAUSE: Duration = Duration::from_millis(20);
 
 /// A log that is longer than it gets while it is moved in time.
-const LOG_KEPT_BYTES: u64 = 256 << 20;
+const LOG_KEPT_BYTES: u64 = 320 << 20;
 
 /// What every connection of a store is opened with.
 #[derive(Clone, Debug)]
