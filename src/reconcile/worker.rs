@@ -15,7 +15,7 @@ use super::run::{self, Halt};
 use super::{BALANCES, Parts, Settings, WORK, Works, balances};
 use crate::ledger::{Field, Fingerprint, Micros, Text};
 use crate::store::Page;
-use crate::store::reconcile::{Begun, NewRun, Run};
+use crate::store::reconcile::{Begun, NewRun, Run, RunState};
 
 /// Who is written as the actor of scheduled runs.
 const SCHEDULE: &str = "schedule";
@@ -100,8 +100,8 @@ async fn next(parts: &Parts, signals: &Signals) -> Result<Option<Run>, Halt> {
 }
 
 /// Begins the run of the newest whole period that ended a lag ago. Periods are counted from 1970, so that every replica
-/// names the same one, and the name of the run lets one of them begin it. What a stop of all replicas left out is in
-/// the next run's period, up to a month.
+/// names the same one, and the name of the run lets one of them begin it. What a stop of all replicas left out, or a run
+/// that was given up, is in the next run's period, up to a month.
 async fn begin_due(parts: &Parts, every: Duration, begun_until: &mut Option<Micros>) -> Result<(), Halt> {
     let every = i64::try_from(every.as_micros()).unwrap_or(i64::MAX).max(1);
     let lag = parts.options.settings.thresholds.billing_lag_micros;
@@ -111,14 +111,18 @@ async fn begin_due(parts: &Parts, every: Duration, begun_until: &mut Option<Micr
         return Ok(());
     }
     let runs = parts.store.list_runs(Page { before: None, limit: RUNS }).await?;
-    let newest = runs.iter().filter(|run| &*run.actor == SCHEDULE).map(|run| run.end).max();
+    let scheduled = || runs.iter().filter(|run| &*run.actor == SCHEDULE);
+    let newest = scheduled().map(|run| run.end).max();
     if newest.is_some_and(|newest| newest >= end) {
         *begun_until = newest;
         return Ok(());
     }
     let (usual, missed) =
         (end.plus(every.saturating_neg()), i64::try_from(MOST_MISSED.as_micros()).unwrap_or(i64::MAX));
-    let start = newest.map_or(usual, |newest| newest.max(end.plus(missed.max(every).saturating_neg())));
+    // What a run was given up for is not judged yet.
+    let judged = scheduled().filter(|run| run.state != RunState::Failed).map(|run| run.end).max();
+    let left = judged.or_else(|| scheduled().map(|run| run.start).min());
+    let start = left.map_or(usual, |left| left.max(end.plus(missed.max(every).saturating_neg())));
     let request_id = format!("{SCHEDULE}-{every}-{}", end.0);
     let settings = Settings { judges_ended_days: true, ..parts.options.settings.clone() };
     let new = NewRun {

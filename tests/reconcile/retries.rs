@@ -258,3 +258,34 @@ async fn on_a_full_disk_a_run_waits_for_room_and_then_ends_with_all_of_its_evide
     assert_eq!(outcome.run.state, RunState::Completed);
     assert_eq!(outcome.summary.unwrap().report.totals.events.events, many.unsigned_abs());
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_scheduled_run_was_given_up_for_is_in_the_next_ones_period() {
+    let world = World::new().await;
+    world.account("a", "w").await;
+    world.clock.set(START + DAY + 31 * 60 * SECOND);
+    let slow = Slow { store: Arc::clone(&world.store), start: Micros(START) };
+    let options = Options {
+        retry: Retry { tries: 2, ..Retry::default() },
+        reconcile_every: Some(Duration::from_secs(24 * 3_600)),
+        ..Options::default()
+    };
+    let reconciler = world.reconciler_on(&slow, options);
+    let handle = reconciler.handle();
+    let state_of = async |start: i64, end: i64| {
+        let runs = handle.list(Page { before: None, limit: 10 }).await.unwrap();
+        let found = runs.into_iter().find(|run| (run.start.0, run.end.0) == (start, end));
+        found.map(|run| run.state)
+    };
+    eventually("the run of the day is given up", async || {
+        world.clock.tick(SECOND);
+        state_of(START, START + DAY).await == Some(RunState::Failed)
+    })
+    .await;
+    world.clock.set(START + 2 * DAY + 31 * 60 * SECOND);
+    eventually("the next one judges both days", async || {
+        state_of(START, START + 2 * DAY).await.is_some()
+    })
+    .await;
+    reconciler.drain().await;
+}
