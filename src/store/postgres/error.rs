@@ -104,8 +104,7 @@ impl Trouble {
     /// Whether a unique constraint of this name was violated.
     pub(super) fn violates(&self, constraint: &str) -> bool {
         match self {
-            Trouble::Driver(error) => database(error)
-                .is_some_and(|error| error.code() == "23505" && error.constraint() == Some(constraint)),
+            Trouble::Driver(error) => database(error).and_then(violated) == Some(constraint),
             Trouble::Silent(_) | Trouble::Wrong(_) => false,
         }
     }
@@ -169,8 +168,28 @@ fn is_conflict(error: &PgDatabaseError) -> bool {
         "40001" | "40P01" | "55P03" => true,
         // Another replica has migrated under us: a new connection prepares its statements anew.
         "0A000" => error.routine() == Some("RevalidateCachedQuery"),
-        "23505" => error.constraint().is_some_and(|name| CONTESTED.contains(&name)),
-        _ => false,
+        _ => violated(error).is_some_and(|name| CONTESTED.contains(&name)),
+    }
+}
+
+/// The unique constraint that a row ran into. What Citus copies to a worker fails with its name in the message alone.
+fn violated(error: &PgDatabaseError) -> Option<&str> {
+    let name = match error.code() {
+        "23505" => error.constraint()?,
+        "XX000" => {
+            let rest = error.message().strip_prefix("duplicate key value violates unique constraint \"")?;
+            rest.strip_suffix('"')?
+        }
+        _ => return None,
+    };
+    Some(of_its_table(name))
+}
+
+/// A shard's constraint has its table's name for it, and the shard's number.
+fn of_its_table(name: &str) -> &str {
+    match name.rsplit_once('_') {
+        Some((of_table, shard)) if shard.bytes().all(|byte| byte.is_ascii_digit()) => of_table,
+        _ => name,
     }
 }
 
@@ -186,4 +205,17 @@ fn refuses_commit(error: &PgDatabaseError) -> bool {
         && error.code() != "40003"
         && !error.code().starts_with("08")
         && !matches!(error.code(), "57P01" | "57P02")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_constraint_of_a_shard_is_known_by_the_name_that_its_table_has_for_it() {
+        assert_eq!(of_its_table("ts_users_pkey_102010"), "ts_users_pkey");
+        for name in CONTESTED {
+            assert_eq!(of_its_table(name), name);
+        }
+    }
 }
