@@ -283,9 +283,7 @@ async fn what_a_scheduled_run_was_given_up_for_is_in_the_next_ones_period() {
     })
     .await;
     world.clock.set(START + 2 * DAY + 31 * 60 * SECOND);
-    eventually("the next one judges both days", async || {
-        state_of(START, START + 2 * DAY).await.is_some()
-    })
-    .await;
+    eventually("the next one judges both days", async || state_of(START, START + 2 * DAY).await.is_some())
+        .await;
     reconciler.drain().await;
 }
