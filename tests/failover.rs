@@ -20,6 +20,9 @@ use support::{eventually, say_not_run};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 use tonic::Code;
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::health_client::HealthClient;
 
 /// An address that leads to one server, and from some moment on to another: new connections go there, and those that
 /// are open stay where they are, as behind a name or a load balancer.
@@ -157,4 +160,26 @@ async fn a_server_leaves_a_node_that_takes_no_more_writes_and_reads_from_the_new
     assert_eq!(scrip.balance(7).await.total, 89, "what is read is what the new primary holds");
     assert_eq!(scrip.task("late").await.money, 1);
     assert_eq!(scrip.verify().await.0, Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn health_tells_of_a_node_that_takes_no_more_writes_before_a_charge_meets_it() {
+    let Some(pair) = Pair::start().await else { return };
+    let mut scrip = Scrip::on(Launch::new(&pair.url()), pair.standby_url(), None).await;
+    scrip.with_points(7, 100).await;
+    assert_eq!(health(&scrip).await, ServingStatus::Serving);
+
+    pair.set("default_transaction_read_only = on").await;
+    eventually("health says so", async || health(&scrip).await == ServingStatus::NotServing).await;
+    pair.fail_over().await;
+    // Nobody writes meanwhile: the probe alone finds the new primary.
+    eventually("health has found the new primary", async || health(&scrip).await == ServingStatus::Serving)
+        .await;
+    scrip.charge(7, "late", 1).await;
+    assert_eq!(scrip.verify().await.0, Some(0));
+}
+
+async fn health(scrip: &Scrip) -> ServingStatus {
+    let answer = HealthClient::new(scrip.server.lazy_channel()).check(HealthCheckRequest::default()).await;
+    answer.unwrap().into_inner().status()
 }

@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use tokio::time::Instant;
+
+use super::complaints::Complaints;
 use crate::ledger::Rejection;
 use crate::store::StoreError;
 
@@ -55,9 +58,16 @@ impl EngineError {
     }
 }
 
-/// Logs a store's failure once, with the driver's words, and says what the caller hears.
+static COMPLAINTS: Complaints = Complaints::new();
+
+/// Logs a store's failure once, with the driver's words, and says what the caller hears. Of failures that are alike
+/// some are only counted: [`Complaints`].
 pub(crate) fn logged(error: &StoreError) -> EngineError {
     let cause = std::error::Error::source(error).map(ToString::to_string).unwrap_or_default();
-    tracing::error!(%error, cause, "the store failed");
+    match COMPLAINTS.hear(error.to_string(), cause.clone(), Instant::now()) {
+        Some(0) => tracing::error!(%error, cause, "the store failed"),
+        Some(kept_back) => tracing::error!(%error, cause, kept_back, "the store keeps failing"),
+        None => tracing::debug!(%error, cause, "the store failed again"),
+    }
     EngineError::of_store(error)
 }

@@ -14,6 +14,7 @@
 
 mod answer;
 pub(crate) mod bounds;
+mod complaints;
 mod error;
 mod expiry;
 mod handle;

@@ -19,6 +19,7 @@ use tokio::time::Instant;
 use super::super::StoreError;
 use super::error::{Trouble, database, store_error, within};
 use super::session::{Openings, PATIENCE, Purpose};
+use super::writer::discard;
 use super::{Options, citus};
 
 /// How long a writer waits for another's row locks, if its limit is not shorter: then the batch is decided again.
@@ -47,8 +48,15 @@ pub(super) struct Target {
     pub(super) pooled: Option<Arc<Openings>>,
     /// Whether the tables are distributed by Citus.
     pub(super) distributed: bool,
-    /// When the readers' connections were told to go, if ever: older ones are closed when they are next asked for.
+    /// When connections were told to go, if ever: older ones are closed when they are next asked for.
     left: Arc<Mutex<Option<Instant>>>,
+}
+
+/// A writer's connection, outside any transaction.
+pub(super) struct Kept {
+    pub(super) connection: PgConnection,
+    /// When it was made.
+    since: Instant,
 }
 
 impl Target {
@@ -96,7 +104,7 @@ impl Target {
     }
 
     /// The server takes no writes any more: whoever reads leaves it as well, for it may be a standby that falls behind,
-    /// and the address may lead to another by now.
+    /// and the address may lead to another by now; so do writers that have not met it yet.
     pub(super) fn leave(&self) {
         let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
         if left.is_none_or(|moment| moment.elapsed() > STAY) {
@@ -135,13 +143,30 @@ impl Target {
         connected.await.map_err(|trouble| self.refusal(trouble))
     }
 
-    /// A writer's connection.
-    pub(super) async fn connect_writer(&self) -> Result<PgConnection, StoreError> {
+    /// A writer's connection for its next transaction: the one that it kept, if the server is not one to be left.
+    pub(super) async fn writer(&self, kept: Option<Kept>) -> Result<Kept, StoreError> {
+        match kept {
+            Some(kept) if self.may_stay(kept.since) => Ok(kept),
+            Some(kept) => {
+                discard(kept.connection).await;
+                self.connect_writer().await
+            }
+            None => self.connect_writer().await,
+        }
+    }
+
+    /// Whether what connected at that moment has not been told to go since.
+    fn may_stay(&self, since: Instant) -> bool {
+        self.left.lock().unwrap_or_else(PoisonError::into_inner).is_none_or(|left| left < since)
+    }
+
+    async fn connect_writer(&self) -> Result<Kept, StoreError> {
         const WHAT: &str = "connecting a writer";
         let unreachable = |trouble: Trouble| trouble.store_error(WHAT);
+        let since = Instant::now();
         let mut connection = within(self.connect_limit, self.options.connect()).await.map_err(unreachable)?;
         if self.pooled.is_some() {
-            return Ok(connection);
+            return Ok(Kept { connection, since });
         }
         let session = sqlx::query(include_str!("sql/session_writer.sql"))
             .bind(deadline(self.limit))
@@ -151,7 +176,7 @@ impl Target {
         if self.distributed {
             within(self.limit, citus::set(&mut connection)).await.map_err(unreachable)?;
         }
-        Ok(connection)
+        Ok(Kept { connection, since })
     }
 
     /// A reader's connection outside the pool, for a snapshot that is read at leisure.

@@ -149,6 +149,22 @@ impl Reader for PostgresReader {
         })
     }
 
+    /// Fails on a node that takes no writes, and leaves it: the address may lead to another by now.
+    fn probe(&self) -> BoxFuture<'_, Result<(), StoreError>> {
+        const WHAT: &str = "asking whether the server takes writes";
+        Box::pin(async move {
+            let rows = self.rows(WHAT, sqlx::query(include_str!("sql/reader_probe.sql"))).await?;
+            let takes_writes =
+                rows.first().map(|row| Columns::new(row, WHAT).get("takes_writes")).transpose()?;
+            if takes_writes == Some(true) {
+                return Ok(());
+            }
+            self.target.leave();
+            let source = "it is a standby, or default_transaction_read_only is on".into();
+            Err(StoreError::ReadOnly { what: WHAT, source })
+        })
+    }
+
     fn users<'a>(&'a self, user_ids: &'a [UserId]) -> BoxFuture<'a, Result<Vec<User>, StoreError>> {
         let statement = sqlx::query(include_str!("sql/reader_users.sql")).bind(user_ids);
         Box::pin(self.read("reading users", statement, decode::user))

@@ -46,7 +46,7 @@ impl PostgresTokens {
         what: &'static str,
         work: impl AsyncFnOnce(&mut PgTransaction<'_>, Duration) -> Result<T, Trouble>,
     ) -> Result<T, StoreError> {
-        let mut connection = self.target.connect_writer().await?;
+        let mut connection = self.target.writer(None).await?.connection;
         let limit = self.target.limit;
         let done = async {
             let mut transaction = self.target.begin(&mut connection, Purpose::Write).await?;

@@ -24,7 +24,7 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::super::{Decide, Failure, Run, StoreError, Transacted, Writer};
-use super::connect::Target;
+use super::connect::{Kept, Target};
 use super::decode::{self, Columns};
 use super::error::{Trouble, within};
 use super::session::{self, Purpose, Statement, execute};
@@ -43,7 +43,7 @@ const READING_NOW: &str = "reading the moment of a batch";
 pub(super) struct PostgresWriter {
     target: Target,
     /// Outside any transaction. `None` before the first batch, while one runs, and after a failure.
-    connection: Option<PgConnection>,
+    connection: Option<Kept>,
     /// The last batch met a server that takes no writes.
     met_read_only: bool,
     measured: Statements,
@@ -54,13 +54,6 @@ impl PostgresWriter {
         Self { target, connection: None, met_read_only: false, measured }
     }
 
-    async fn take(&mut self) -> Result<PgConnection, StoreError> {
-        match self.connection.take() {
-            Some(connection) => Ok(connection),
-            None => self.target.connect_writer().await,
-        }
-    }
-
     async fn run(
         &mut self,
         batch_id: Uuid,
@@ -68,17 +61,17 @@ impl PostgresWriter {
         footprint: &Footprint,
         decide: Decide<'_>,
     ) -> Transacted {
-        let mut connection = match self.take().await {
-            Ok(connection) => connection,
+        let mut kept = match self.target.writer(self.connection.take()).await {
+            Ok(kept) => kept,
             // What became of the earlier run is as unknown as before.
             Err(error) if run == Run::Resolving => return Transacted::Unknown(error),
             Err(error) => return Transacted::NotCommitted(Failure::Stop(error)),
         };
-        match transact(&mut connection, (&self.target, &self.measured), batch_id, run, footprint, decide)
+        match transact(&mut kept.connection, (&self.target, &self.measured), batch_id, run, footprint, decide)
             .await
         {
             Ok(()) => {
-                self.connection = Some(connection);
+                self.connection = Some(kept);
                 if std::mem::take(&mut self.met_read_only) {
                     // Readers that connected in the meantime may have reached the old server again.
                     self.target.leave_again();
@@ -86,7 +79,7 @@ impl PostgresWriter {
                 Transacted::Committed
             }
             Err(outcome) if mutants::on(Mutant::CancelledTransaction) => {
-                self.connection = Some(connection);
+                self.connection = Some(kept);
                 outcome
             }
             Err(outcome) => {
@@ -94,24 +87,24 @@ impl PostgresWriter {
                     self.met_read_only = true;
                     self.target.leave();
                 }
-                discard(connection).await;
+                discard(kept.connection).await;
                 outcome
             }
         }
     }
 
     async fn prune(&mut self, before: Micros, limit: u32) -> Result<u64, StoreError> {
-        let mut connection = self.take().await?;
+        let mut kept = self.target.writer(self.connection.take()).await?;
         let statement = sqlx::query(include_str!("sql/writer_prune_commits.sql"))
             .bind(first_id_of(before))
             .bind(i64::from(limit));
-        match self.target.execute_alone(&mut connection, statement).await {
+        match self.target.execute_alone(&mut kept.connection, statement).await {
             Ok(rows) => {
-                self.connection = Some(connection);
+                self.connection = Some(kept);
                 Ok(rows)
             }
             Err(trouble) => {
-                discard(connection).await;
+                discard(kept.connection).await;
                 Err(trouble.store_error("forgetting old batch ids"))
             }
         }

@@ -24,7 +24,7 @@ use tokio::sync::{Mutex, MutexGuard};
 use uuid::Uuid;
 
 use self::evidence::Snapshot;
-use super::connect::Target;
+use super::connect::{Kept, Target};
 use super::error::{Trouble, within};
 use super::reader::PostgresReader;
 use super::session::{self, Purpose, Statement};
@@ -42,7 +42,7 @@ pub(super) struct PostgresReconcile {
     target: Target,
     reader: Arc<PostgresReader>,
     /// Outside any transaction. `None` before the first write, while one runs, and after a failure.
-    connection: Mutex<Option<PgConnection>>,
+    connection: Mutex<Option<Kept>>,
 }
 
 impl PostgresReconcile {
@@ -53,25 +53,22 @@ impl PostgresReconcile {
     /// The connection for one write.
     async fn desk(&self) -> Result<Desk<'_>, StoreError> {
         let mut place = self.connection.lock().await;
-        let connection = match place.take() {
-            Some(connection) => connection,
-            None => self.target.connect_writer().await?,
-        };
-        Ok(Desk { place, connection, target: &self.target })
+        let kept = self.target.writer(place.take()).await?;
+        Ok(Desk { place, kept, target: &self.target })
     }
 }
 
 /// The connection while something is written.
 struct Desk<'a> {
-    place: MutexGuard<'a, Option<PgConnection>>,
-    connection: PgConnection,
+    place: MutexGuard<'a, Option<Kept>>,
+    kept: Kept,
     target: &'a Target,
 }
 
 impl Desk<'_> {
     /// Runs one statement, which is a transaction of its own; answers how many rows it wrote.
     async fn execute(mut self, what: &'static str, statement: Statement<'_>) -> Result<u64, StoreError> {
-        let done = self.target.execute_alone(&mut self.connection, statement).await;
+        let done = self.target.execute_alone(&mut self.kept.connection, statement).await;
         self.end(what, done).await
     }
 
@@ -79,11 +76,11 @@ impl Desk<'_> {
     async fn end<T>(mut self, what: &'static str, done: Result<T, Trouble>) -> Result<T, StoreError> {
         match done {
             Ok(done) => {
-                *self.place = Some(self.connection);
+                *self.place = Some(self.kept);
                 Ok(done)
             }
             Err(trouble) => {
-                discard(self.connection).await;
+                discard(self.kept.connection).await;
                 let error = trouble.store_error(what);
                 if matches!(error, StoreError::ReadOnly { .. }) {
                     self.target.leave();

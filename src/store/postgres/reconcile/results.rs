@@ -102,7 +102,7 @@ impl PostgresReconcile {
         limit: u32,
     ) -> Result<Applied, WriteError> {
         let mut desk = self.desk().await?;
-        let done = apply(&mut desk.connection, desk.target, turn, after, limit.min(LIMIT)).await;
+        let done = apply(&mut desk.kept.connection, desk.target, turn, after, limit.min(LIMIT)).await;
         desk.end("writing billed costs", done).await?.ok_or(WriteError::Superseded)
     }
 

@@ -45,13 +45,13 @@ impl PostgresReconcile {
 
     pub(super) async fn begin_run(&self, new: &NewRun) -> Result<Begun, StoreError> {
         let mut desk = self.desk().await?;
-        let done = create(&mut desk.connection, desk.target, new).await;
+        let done = create(&mut desk.kept.connection, desk.target, new).await;
         desk.end("beginning a run", done).await
     }
 
     pub(super) async fn raise(&self, run: &Run, again: i64) -> Result<Option<Turn>, StoreError> {
         let mut desk = self.desk().await?;
-        let done = raise(&mut desk.connection, desk.target, run, again).await;
+        let done = raise(&mut desk.kept.connection, desk.target, run, again).await;
         match desk.end("taking a run up", done).await {
             // Another process was first.
             Err(StoreError::Conflict { .. }) => Ok(None),
@@ -93,7 +93,7 @@ impl PostgresReconcile {
     ) -> Result<u64, WriteError> {
         let mut desk = self.desk().await?;
         let done = async {
-            let Some(mut steps) = Steps::of(turn, &mut desk.connection, desk.target).await? else {
+            let Some(mut steps) = Steps::of(turn, &mut desk.kept.connection, desk.target).await? else {
                 return Ok(None);
             };
             let rows = steps.execute(statement).await?;
@@ -118,7 +118,7 @@ impl PostgresReconcile {
             let is_last = chunks.peek().is_none();
             let mut desk = self.desk().await?;
             let told = (fetch, is_last);
-            let done = save(&mut desk.connection, desk.target, turn, told, events).await;
+            let done = save(&mut desk.kept.connection, desk.target, turn, told, events).await;
             desk.end("keeping a page of events", done).await?.ok_or(WriteError::Superseded)?;
             if is_last {
                 return Ok(());
@@ -142,7 +142,7 @@ impl PostgresReconcile {
             .bind(events.iter().map(|event| event.cost_nano_usd).bind_iter())
             .bind(events.iter().map(|event| event.units_nano).bind_iter());
         let mut desk = self.desk().await?;
-        let done = desk.target.rows_alone(&mut desk.connection, Purpose::Read, statement).await;
+        let done = desk.target.rows_alone(&mut desk.kept.connection, Purpose::Read, statement).await;
         let rows = desk.end("looking for equal events", done).await?;
         rows.iter().map(|row| Columns::new(row, "counting equal events").get("twins")).collect()
     }
