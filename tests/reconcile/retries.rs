@@ -8,7 +8,7 @@ use scrip::audit;
 use scrip::clock::Clock;
 use scrip::fal::fake::Event;
 use scrip::ledger::{Micros, Text};
-use scrip::reconcile::{Options, Retry, RunState, Start};
+use scrip::reconcile::{Options, Reconciler, Retry, RunState, Start};
 use scrip::store::reconcile::{
     Applied, Begun, EventRow, Evidence, Extent, FetchRow, FindingQuery, FindingRow, NewRun, ReconcileStore,
     ReportRow, Run, RunChange, Turn, WriteError,
@@ -259,31 +259,65 @@ async fn on_a_full_disk_a_run_waits_for_room_and_then_ends_with_all_of_its_evide
     assert_eq!(outcome.summary.unwrap().report.totals.events.events, many.unsigned_abs());
 }
 
+/// A schedule of days before a store that never answers what the first of them asks.
+struct Days {
+    world: World,
+    reconciler: Reconciler,
+}
+
+impl Days {
+    async fn new(tries: i64) -> Days {
+        let world = World::new().await;
+        world.account("a", "w").await;
+        world.clock.set(START + DAY + 31 * 60 * SECOND);
+        let slow = Slow { store: Arc::clone(&world.store), start: Micros(START) };
+        let options = Options {
+            retry: Retry { tries, ..Retry::default() },
+            reconcile_every: Some(Duration::from_secs(24 * 3_600)),
+            ..Options::default()
+        };
+        let reconciler = world.reconciler_on(&slow, options);
+        Days { world, reconciler }
+    }
+
+    /// The state of the run of these days, counted from the first, if there is one.
+    async fn state(&self, first: i64, end: i64) -> Option<RunState> {
+        let runs = self.reconciler.handle().list(Page { before: None, limit: 10 }).await.unwrap();
+        let period = (START + first * DAY, START + end * DAY);
+        runs.into_iter().find(|run| (run.start.0, run.end.0) == period).map(|run| run.state)
+    }
+
+    /// Moves on to the day after `day`, when its bill is due.
+    fn after(&self, day: i64) {
+        self.world.clock.set(START + (day + 1) * DAY + 31 * 60 * SECOND);
+    }
+
+    async fn give_up_the_first(&self) {
+        eventually("the run of the first day is given up", async || {
+            self.world.clock.tick(SECOND);
+            self.state(0, 1).await == Some(RunState::Failed)
+        })
+        .await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_scheduled_run_was_given_up_for_is_in_the_next_ones_period() {
-    let world = World::new().await;
-    world.account("a", "w").await;
-    world.clock.set(START + DAY + 31 * 60 * SECOND);
-    let slow = Slow { store: Arc::clone(&world.store), start: Micros(START) };
-    let options = Options {
-        retry: Retry { tries: 2, ..Retry::default() },
-        reconcile_every: Some(Duration::from_secs(24 * 3_600)),
-        ..Options::default()
-    };
-    let reconciler = world.reconciler_on(&slow, options);
-    let handle = reconciler.handle();
-    let state_of = async |start: i64, end: i64| {
-        let runs = handle.list(Page { before: None, limit: 10 }).await.unwrap();
-        let found = runs.into_iter().find(|run| (run.start.0, run.end.0) == (start, end));
-        found.map(|run| run.state)
-    };
-    eventually("the run of the day is given up", async || {
-        world.clock.tick(SECOND);
-        state_of(START, START + DAY).await == Some(RunState::Failed)
-    })
-    .await;
-    world.clock.set(START + 2 * DAY + 31 * 60 * SECOND);
-    eventually("the next one judges both days", async || state_of(START, START + 2 * DAY).await.is_some())
-        .await;
-    reconciler.drain().await;
+    let days = Days::new(2).await;
+    days.give_up_the_first().await;
+    days.after(1);
+    eventually("the next one judges both days", async || days.state(0, 2).await.is_some()).await;
+    days.reconciler.drain().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_scheduled_run_was_given_up_for_late_is_in_the_period_of_the_next_that_begins() {
+    let days = Days::new(3).await;
+    eventually("the run of the first day has begun", async || days.state(0, 1).await.is_some()).await;
+    days.after(1);
+    eventually("so has that of the second", async || days.state(1, 2).await.is_some()).await;
+    days.give_up_the_first().await;
+    days.after(2);
+    eventually("the third judges all", async || days.state(0, 3).await.is_some()).await;
+    days.reconciler.drain().await;
 }
