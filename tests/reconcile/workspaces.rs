@@ -1,6 +1,7 @@
 //! Whom fal is asked through, and what it tells of an account besides its bill.
 
 use scrip::fal::fake::{Event, Fault, Route, Workspace};
+use scrip::ledger::Micros;
 use scrip::reconcile::{Options, Reason, RunState, UsageQuestion, Works};
 use scrip::store::Page;
 
@@ -125,11 +126,7 @@ async fn usage_is_asked_live_and_an_account_that_cannot_be_asked_is_named() {
     world.later();
     let reconciler = world.reconciler();
     let handle = reconciler.handle();
-    let ask = UsageQuestion {
-        start: day().start,
-        end: Some(scrip::ledger::Micros(START + 2 * DAY)),
-        ..Default::default()
-    };
+    let ask = UsageQuestion { start: day().start, end: Some(Micros(START + 2 * DAY)), ..Default::default() };
     let answer = handle.usage(&ask).await.unwrap();
     assert_eq!(answer.lines.len(), 1);
     let line = &answer.lines[0];
@@ -150,6 +147,35 @@ async fn usage_is_asked_live_and_an_account_that_cannot_be_asked_is_named() {
     );
     let unknown = UsageQuestion { account_ids: vec![99], ..ask };
     assert!(matches!(handle.usage(&unknown).await, Err(scrip::reconcile::Error::Engine(_))));
+    reconciler.drain().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn usage_of_more_rows_than_an_answer_holds_is_refused_with_what_to_ask_instead() {
+    let world = World::new().await;
+    // A row each: 500 of forty workspaces in the first hour, and one in the second.
+    for workspace in 0..40 {
+        let workspace = format!("w{workspace}");
+        world.account(&workspace, &workspace).await;
+        for number in 0..500 {
+            let event = Event::new(&format!("r{number}"), &format!("fal-ai/m{number}"), START);
+            world.event(&workspace, event.price("0.01"));
+        }
+    }
+    world.event("w0", Event::new("last", MODEL, START + HOUR).price("0.01"));
+    world.later();
+    let reconciler = world.reconciler();
+    let handle = reconciler.handle();
+    let by_hour = |from: i64, to: i64| UsageQuestion {
+        start: Some(Micros(START + from * HOUR)),
+        end: Some(Micros(START + to * HOUR)),
+        timeframe: Some(scrip::fal::Timeframe::Hour),
+        ..UsageQuestion::default()
+    };
+    let Err(refused) = handle.usage(&by_hour(0, 2)).await else { panic!("20,001 rows are too many") };
+    let words = format!("{refused:?}");
+    assert!(words.contains("timeframe") && words.contains("ask for a shorter one"), "{words}");
+    assert_eq!(handle.usage(&by_hour(1, 2)).await.unwrap().lines.len(), 1);
     reconciler.drain().await;
 }
 
