@@ -148,7 +148,7 @@ catch() { # name, the simulation's program, the server with the bugs
     local name=$1 simulation=$2 server=$3 log=$logs/mutant-$1.log found
     SECONDS=0
     if ! SCRIP_MUTANT=$name timeout 600 "$simulation" no_seed >"$log" 2>&1; then
-        found=$(sed -n 's/^seed \([0-9]*\): \(.*\)/\1 \2/p' "$log" | head -n 1)
+        found=$(sed -n 's/^seed \([0-9]*\): \(.*\)/\1 \2/;T;p;q' "$log")
         if [ -z "$found" ]; then
             row FAILED "$name" "the simulation ended without a verdict: see $log"
         else
@@ -176,7 +176,7 @@ torture_with() { # name, the server with the bugs
             --scrip "$logs/scrip-$name" >>"$log" 2>&1 || ended=$?
         # 1 is what it ends with where it found something; 2 says that it does not know.
         if [ "$ended" = 1 ]; then
-            found=$(sed -n 's/^  - `\(.*\)`$/\1/p' "$log" | head -n 1 | cut -c 1-100)
+            found=$(sed -n 's/^  - `\(.*\)`$/\1/;T;p;q' "$log" | cut -c 1-100)
             row passed "$name, in PostgreSQL" "the torture, ${SECONDS} s: $found"
             return
         fi

@@ -6,6 +6,7 @@ use tokio::time::Instant;
 
 use super::complaints::Complaints;
 use crate::ledger::Rejection;
+use crate::meter;
 use crate::store::StoreError;
 
 /// What a caller hears instead of an answer.
@@ -64,10 +65,12 @@ static COMPLAINTS: Complaints = Complaints::new();
 /// some are only counted: [`Complaints`].
 pub(crate) fn logged(error: &StoreError) -> EngineError {
     let cause = std::error::Error::source(error).map(ToString::to_string).unwrap_or_default();
+    // Of a batch it is that of its first call.
+    let trace_id = meter::trace().map(tracing::field::display);
     match COMPLAINTS.hear(error.to_string(), cause.clone(), Instant::now()) {
-        Some(0) => tracing::error!(%error, cause, "the store failed"),
-        Some(kept_back) => tracing::error!(%error, cause, kept_back, "the store keeps failing"),
-        None => tracing::debug!(%error, cause, "the store failed again"),
+        Some(0) => tracing::error!(trace_id, %error, cause, "the store failed"),
+        Some(kept_back) => tracing::error!(trace_id, %error, cause, kept_back, "the store keeps failing"),
+        None => tracing::debug!(trace_id, %error, cause, "the store failed again"),
     }
     EngineError::of_store(error)
 }

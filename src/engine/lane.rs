@@ -24,7 +24,7 @@ use super::work::{Asked, footprint, model_of};
 use super::{EngineError, Options};
 use crate::clock::Ids;
 use crate::ledger::{Micros, Rejection, Text, Why};
-use crate::meter::{self, BatchEnded};
+use crate::meter::{self, BatchEnded, traced};
 use crate::mutants::{self, Mutant};
 use crate::store::{Footprint, Plan, Reader, Run, Snapshot, StoreError, Transacted, Writer};
 
@@ -91,8 +91,8 @@ impl Lane {
             let batch;
             (batch, left_over) = gather(first, &mut queue, self.options.batch_items);
             queue.at_work_since(batch[0].queued);
-            let span = told::span(&batch);
-            self.serve(batch).instrument(span).await;
+            let (span, trace) = (told::span(&batch), batch[0].trace);
+            traced(trace, self.serve(batch).instrument(span)).await;
             queue.done();
             self.prune_if_due().await;
         }
@@ -161,7 +161,7 @@ impl Lane {
     async fn serve_one_by_one(&mut self, jobs: Vec<Job>) {
         for job in jobs {
             let alone = [job];
-            let ended = self.transact(&alone).await;
+            let ended = traced(alone[0].trace, self.transact(&alone)).await;
             let [job] = alone;
             match ended {
                 Ended::Done(judgement) => {

@@ -16,7 +16,7 @@ use super::EngineError;
 use super::answer::Answers;
 use super::work::Asked;
 use crate::ledger::Text;
-use crate::meter;
+use crate::meter::{self, TraceId};
 
 /// One caller's work, and where its answer goes.
 pub(super) struct Job {
@@ -26,6 +26,8 @@ pub(super) struct Job {
     pub(super) queued: Instant,
     /// What asked for it, for traces.
     pub(super) span: Span,
+    /// The trace that it is a part of, for lines of the log.
+    pub(super) trace: Option<TraceId>,
     reply: oneshot::Sender<Result<Answers, EngineError>>,
     /// Held until the job is answered.
     _bytes: OwnedSemaphorePermit,
@@ -140,9 +142,9 @@ impl Sender {
         let weight = u32::try_from(asked.weight_bytes()).unwrap_or(u32::MAX).min(self.capacity_bytes);
         let permit = Arc::clone(&self.bytes).try_acquire_many_owned(weight).map_err(|_| overloaded())?;
         let (reply, answer) = oneshot::channel();
-        let (queued, span) = (Instant::now(), Span::current());
+        let (queued, span, trace) = (Instant::now(), Span::current(), meter::trace());
         let items = asked.len();
-        let job = Job { asked, deadline, queued, span, reply, _bytes: permit };
+        let job = Job { asked, deadline, queued, span, trace, reply, _bytes: permit };
         // Before it is sent: the lane may take it at once.
         self.pace.items.fetch_add(items, Ordering::Relaxed);
         self.jobs.try_send(job).map_err(|refused| {

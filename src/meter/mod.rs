@@ -17,6 +17,7 @@ mod database;
 mod engine;
 mod figures;
 mod process;
+mod trace;
 mod upstream;
 
 use std::fmt;
@@ -28,6 +29,7 @@ pub use calls::{Calls, Connections, Ended};
 pub use database::{Database, Pool, Statements};
 pub use engine::{BatchEnded, Engine, Moved, Queue, Unknown};
 pub use figures::{AccountFigure, Figures, MOST_ACCOUNTS, RunFigure, WorkspaceFigure};
+pub use trace::{TraceId, Traced, in_trace, trace, traced};
 pub use upstream::Upstream;
 
 /// The target of the spans that are exported: every room may make one. No filter of logs lets it through, as lines have

@@ -4,6 +4,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use opentelemetry::propagation::{Extractor, Injector, TextMapPropagator};
 use opentelemetry::trace::{TraceContextExt, TraceId};
 use opentelemetry_sdk::propagation::TraceContextPropagator;
+use opentelemetry_sdk::trace::{IdGenerator, RandomIdGenerator};
 use tracing::Span;
 use tracing::field::Empty;
 use tracing_opentelemetry::OpenTelemetrySpanExt;
@@ -15,7 +16,7 @@ use super::SPANS;
 pub struct Incoming {
     /// Its span; disabled where nothing is exported.
     pub span: Span,
-    /// The trace it belongs to: its caller's, or one that begins here; `None` where it has none.
+    /// The trace it belongs to: its caller's, or one that begins here; `None` where it has none and nothing is exported.
     pub trace_id: Option<TraceId>,
 }
 
@@ -63,6 +64,11 @@ fn trace_of(context: &opentelemetry::Context) -> Option<TraceId> {
     let span = context.span();
     let found = span.span_context();
     found.is_valid().then(|| found.trace_id())
+}
+
+/// The number of a trace that begins here, for a call whose caller names none.
+pub fn new_trace_id() -> TraceId {
+    RandomIdGenerator::default().new_trace_id()
 }
 
 /// Names the span that is at work in the headers of a request that it makes.

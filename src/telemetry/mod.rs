@@ -29,7 +29,7 @@ use tracing_subscriber::Registry;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
-pub use self::context::{Incoming, begin, enter_headers, incoming, trace_id};
+pub use self::context::{Incoming, begin, enter_headers, incoming, new_trace_id, trace_id};
 pub use self::log::LogControl;
 use self::otlp::Otlp;
 pub use self::scrape::Scrape;

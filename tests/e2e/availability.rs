@@ -26,7 +26,17 @@ async fn while_the_database_is_away_callers_are_told_to_retry_and_health_says_so
     scrip.with_points(7, 100).await;
     cluster.stop_immediate().await;
 
-    let answer = scrip.billing.charge(charge(7, "job", 10)).await;
+    let mut asked = tonic::Request::new(charge(7, "job", 10));
+    let trace_id = "0af7651916cd43dd8448eb211c80319c";
+    let parent = format!("00-{trace_id}-b7ad6b7169203331-01");
+    asked.metadata_mut().insert("traceparent", parent.parse().unwrap());
+    let answer = scrip.billing.charge(asked).await;
+    let told = |words: &str| {
+        let logs = scrip.server.logs();
+        logs.lines().any(|line| line.contains(words) && line.contains(trace_id))
+    };
+    assert!(told("the store failed"), "{}", scrip.server.logs());
+    eventually("the call's line names its trace too", async || told("STORE_UNAVAILABLE")).await;
     let status = answer.as_ref().expect_err("nothing can be written");
     assert!(status.get_details_retry_info().unwrap().retry_delay.is_some());
     refused(answer, Code::Unavailable, "STORE_UNAVAILABLE");

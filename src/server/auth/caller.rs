@@ -31,10 +31,6 @@ impl Identity {
     }
 }
 
-/// The name of a caller that is known, let in or not; in the extensions of the response, for the log.
-#[derive(Clone, Debug)]
-pub(in crate::server) struct Actor(pub(in crate::server) Arc<str>);
-
 /// Who makes a call, in the extensions of its request.
 #[derive(Clone, Debug)]
 pub struct Caller {

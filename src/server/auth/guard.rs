@@ -7,7 +7,7 @@ use std::sync::Arc;
 use http::HeaderMap;
 use tonic::Status;
 
-use super::caller::{Actor, Caller, Denied, Identity};
+use super::caller::{Caller, Denied, Identity};
 use super::known::{NotTold, Tokens};
 use super::methods::{self, Access, Method};
 use super::role::{Role, Roles};
@@ -94,7 +94,7 @@ pub(super) struct Question {
 /// Why a call is refused, and whose it is where that is known.
 pub(super) struct Refused {
     pub(super) status: Status,
-    pub(super) actor: Option<Actor>,
+    pub(super) actor: Option<Arc<str>>,
 }
 
 impl From<Status> for Refused {
@@ -105,7 +105,7 @@ impl From<Status> for Refused {
 
 impl From<Denied> for Refused {
     fn from(denied: Denied) -> Self {
-        let actor = Some(Actor(Arc::clone(&denied.name)));
+        let actor = Some(Arc::clone(&denied.name));
         Self { status: denied.into(), actor }
     }
 }

@@ -6,15 +6,15 @@
 use std::convert::Infallible;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use http::{Request, Response, header};
 use pin_project_lite::pin_project;
 use tower::{Layer, Service};
 
-use super::caller::Actor;
+use super::caller::Caller;
 use super::guard::{Guard, Refused, Verdict};
+use crate::server::layer::access_log::Note;
 use crate::server::status;
 use crate::server::tls::Presented;
 
@@ -64,13 +64,13 @@ where
         let presented = request.extensions().get::<Presented>();
         let verdict = self.guard.judge(request.uri().path(), request.headers(), presented);
         request.headers_mut().remove(header::AUTHORIZATION);
+        let note = request.extensions().get::<Note>().cloned().unwrap_or_default();
         match verdict {
             Verdict::Pass(caller) => {
-                let actor = Some(Actor(Arc::clone(caller.name())));
-                request.extensions_mut().insert(caller);
-                GuardFuture::Running { inner: self.inner.call(request), actor }
+                let_in(&mut request, &note, caller);
+                GuardFuture::Running { inner: self.inner.call(request) }
             }
-            Verdict::Refuse(refused) => GuardFuture::Refused { refused },
+            Verdict::Refuse(refused) => GuardFuture::Refused { refused, note },
             Verdict::Ask(question) => {
                 let guard = self.guard.clone();
                 // The one that was polled ready goes with the call.
@@ -80,13 +80,11 @@ where
                     inner: Box::pin(async move {
                         match guard.ask(question).await {
                             Ok(caller) => {
-                                let actor = Actor(Arc::clone(caller.name()));
-                                request.extensions_mut().insert(caller);
-                                let Ok(mut response) = inner.call(request).await;
-                                response.extensions_mut().insert(actor);
+                                let_in(&mut request, &note, caller);
+                                let Ok(response) = inner.call(request).await;
                                 response
                             }
-                            Err(refused) => answer(&refused),
+                            Err(refused) => answer(&refused, &note),
                         }
                     }),
                 }
@@ -95,24 +93,27 @@ where
     }
 }
 
+/// Notes at once who calls: a call that is cut off has a line as well.
+fn let_in<Q>(request: &mut Request<Q>, note: &Note, caller: Caller) {
+    note.actor(caller.name());
+    request.extensions_mut().insert(caller);
+}
+
 /// The whole answer to a call that is refused.
-fn answer<B: Default>(refused: &Refused) -> Response<B> {
-    let mut response = status::only(&refused.status, B::default());
+fn answer<B: Default>(refused: &Refused, note: &Note) -> Response<B> {
     if let Some(actor) = &refused.actor {
-        response.extensions_mut().insert(actor.clone());
+        note.actor(actor);
     }
-    response
+    status::only(&refused.status, B::default())
 }
 
 pin_project! {
     #[project = GuardProjection]
     pub(in crate::server) enum GuardFuture<F, B> {
-        Refused { refused: Refused },
+        Refused { refused: Refused, note: Note },
         Running {
             #[pin]
             inner: F,
-            // Some until the response takes it.
-            actor: Option<Actor>,
         },
         Waiting { inner: Waiting<B> },
     }
@@ -127,14 +128,8 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match self.project() {
-            GuardProjection::Refused { refused } => Poll::Ready(Ok(answer(refused))),
-            GuardProjection::Running { inner, actor } => {
-                let Ok(mut response) = ready!(inner.poll(cx));
-                if let Some(actor) = actor.take() {
-                    response.extensions_mut().insert(actor);
-                }
-                Poll::Ready(Ok(response))
-            }
+            GuardProjection::Refused { refused, note } => Poll::Ready(Ok(answer(refused, note))),
+            GuardProjection::Running { inner } => inner.poll(cx),
             GuardProjection::Waiting { inner } => inner.as_mut().poll(cx).map(Ok),
         }
     }

@@ -21,7 +21,6 @@ mod token;
 #[cfg(test)]
 mod tests;
 
-pub(super) use self::caller::Actor;
 pub use self::caller::{Caller, Denied, Identity, UserRange};
 pub use self::guard::{CertificateRoles, Demand, Guard};
 pub use self::known::Tokens;

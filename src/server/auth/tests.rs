@@ -245,7 +245,7 @@ async fn a_refusal_names_the_method_and_the_role() {
     };
     let info = status.get_details_error_info().unwrap();
     assert_eq!((&*info.metadata["method"], &*info.metadata["role"]), (path, "biller,runner"));
-    assert_eq!(&*actor.unwrap().0, "checkout", "for the log");
+    assert_eq!(&*actor.unwrap(), "checkout", "for the log");
     assert!(status.message().starts_with("checkout (role: biller,runner) has no role"), "{status:?}");
     let Verdict::Refuse(Refused { status, .. }) = guard.judge(path, &HeaderMap::new(), None) else {
         panic!("it is refused")

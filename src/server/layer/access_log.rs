@@ -7,8 +7,8 @@
 use std::convert::Infallible;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 
 use http::{HeaderMap, Request, Response, Uri};
@@ -19,23 +19,35 @@ use tonic::Code;
 use tower::{Layer, Service};
 use tracing::Level;
 
-use crate::meter::{Calls, Ended};
-use crate::server::auth::Actor;
+use crate::meter::{Calls, Ended, TraceId, in_trace};
 use crate::server::{Peer, status};
-use crate::telemetry::{Incoming, begin};
+use crate::telemetry::{Incoming, begin, new_trace_id};
 
 /// The target of the lines.
 const TARGET: &str = "scrip::access";
 
-/// What a handler tells of its call, in the extensions of the request where anybody wants to know.
+/// What the guard and a handler tell of a call, in the extensions of its request where anybody wants to know.
 #[derive(Clone, Debug, Default)]
-pub struct Note(Option<Arc<AtomicI64>>);
+pub struct Note(Option<Arc<Noted>>);
+
+#[derive(Debug, Default)]
+struct Noted {
+    user_id: AtomicI64,
+    actor: OnceLock<Arc<str>>,
+}
 
 impl Note {
     /// Notes whose call it is. 0 is nobody.
     pub fn user(&self, user_id: i64) {
         if let Some(noted) = &self.0 {
-            noted.store(user_id, Ordering::Relaxed);
+            noted.user_id.store(user_id, Ordering::Relaxed);
+        }
+    }
+
+    /// Notes who makes it, let in or not.
+    pub(in crate::server) fn actor(&self, name: &Arc<str>) {
+        if let Some(noted) = &self.0 {
+            noted.actor.get_or_init(|| Arc::clone(name));
         }
     }
 
@@ -45,7 +57,11 @@ impl Note {
     }
 
     fn user_id(&self) -> Option<i64> {
-        self.0.as_ref().map(|noted| noted.load(Ordering::Relaxed)).filter(|user_id| *user_id != 0)
+        self.0.as_ref().map(|noted| noted.user_id.load(Ordering::Relaxed)).filter(|user_id| *user_id != 0)
+    }
+
+    fn noted_actor(&self) -> Option<&str> {
+        self.0.as_ref()?.actor.get().map(|name| &**name)
     }
 }
 
@@ -90,10 +106,7 @@ where
 
     fn call(&mut self, mut request: Request<Q>) -> Self::Future {
         let record = Record::begin(&mut request, &self.calls);
-        let inner = match &record {
-            Some(record) => record.incoming.span.in_scope(|| self.inner.call(request)),
-            None => self.inner.call(request),
-        };
+        let inner = in_span(record.as_ref(), || self.inner.call(request));
         LoggedFuture { inner, record }
     }
 }
@@ -105,7 +118,7 @@ struct Record {
     peer: Option<Peer>,
     incoming: Incoming,
     note: Note,
-    actor: Option<Actor>,
+    trace_id: TraceId,
     began: Instant,
     ended: Ended,
     calls: Calls,
@@ -126,9 +139,9 @@ impl Record {
         Some(Self {
             method: request.uri().clone(),
             peer: request.extensions().get::<Peer>().copied(),
+            trace_id: incoming.trace_id.unwrap_or_else(new_trace_id),
             incoming,
             note,
-            actor: None,
             began: Instant::now(),
             ended: Ended::ABORTED,
             calls: calls.clone(),
@@ -179,9 +192,9 @@ impl Drop for Record {
         let _in_span = self.incoming.span.enter();
         tracing::info!(
             target: TARGET,
-            trace_id = self.incoming.trace_id.map(tracing::field::display),
+            trace_id = %self.trace_id,
             method = self.method.path().strip_prefix('/').unwrap_or_default(),
-            actor = self.actor.as_ref().map(|actor| &*actor.0),
+            actor = self.note.noted_actor(),
             user_id,
             peer = self.peer.map(|peer| tracing::field::display(peer.address)),
             code = self.ended.code,
@@ -215,7 +228,6 @@ where
         let mut record = this.record.take();
         if let Some(record) = &mut record {
             record.hear(response.headers());
-            record.actor = response.extensions().get().cloned();
         }
         Poll::Ready(Ok(response.map(|inner| LoggedBody { inner, record })))
     }
@@ -260,7 +272,7 @@ impl<B: Body> Body for LoggedBody<B> {
 
 fn in_span<T>(record: Option<&Record>, run: impl FnOnce() -> T) -> T {
     match record {
-        Some(record) => record.incoming.span.in_scope(run),
+        Some(record) => in_trace(Some(record.trace_id), || record.incoming.span.in_scope(run)),
         None => run(),
     }
 }

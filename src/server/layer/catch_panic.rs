@@ -15,6 +15,7 @@ use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 use tower::{Layer, Service};
 
+use crate::meter;
 use crate::server::status;
 
 #[derive(Clone, Copy, Debug)]
@@ -61,7 +62,8 @@ struct Panicked;
 /// channels and locks that survive a panic or report it.
 fn catching<T>(method: &Uri, run: impl FnOnce() -> T) -> Result<T, Panicked> {
     catch_unwind(AssertUnwindSafe(run)).map_err(|payload| {
-        tracing::error!(method = method.path(), panic = text(&*payload), "a handler panicked");
+        let trace_id = meter::trace().map(tracing::field::display);
+        tracing::error!(trace_id, method = method.path(), panic = text(&*payload), "a handler panicked");
         Panicked
     })
 }

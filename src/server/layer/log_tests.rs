@@ -89,8 +89,10 @@ async fn a_call_is_one_line_with_trace_method_user_outcome_and_latency() {
 #[tokio::test]
 async fn a_call_given_up_is_logged_as_aborted() {
     let (log, _guard) = Log::capture(Level::INFO);
-    let never =
-        service_fn(|_: Request<()>| std::future::pending::<Result<Response<Empty<Bytes>>, Infallible>>());
+    let never = service_fn(|request: Request<()>| {
+        request.extensions().get::<Note>().unwrap().actor(&"checkout".into());
+        std::future::pending::<Result<Response<Empty<Bytes>>, Infallible>>()
+    });
     let call = access_log().layer(never).oneshot(request());
     tokio::select! {
         biased;
@@ -98,7 +100,34 @@ async fn a_call_given_up_is_logged_as_aborted() {
         () = tokio::task::yield_now() => {}
     }
     let lines = log.lines();
-    assert!(lines.len() == 1 && lines[0].contains("ABORTED") && lines[0].contains("CANCELLED"), "{lines:?}");
+    assert_eq!(lines.len(), 1, "{lines:?}");
+    for part in ["ABORTED", "CANCELLED", "actor=\"checkout\""] {
+        assert!(lines[0].contains(part), "{lines:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_call_without_a_trace_is_given_one_which_lines_in_its_course_name_too() {
+    async fn later(_: Request<()>) -> Result<Response<Empty<Bytes>>, Infallible> {
+        tokio::task::yield_now().await;
+        panic!("later")
+    }
+    let (log, _guard) = Log::capture(Level::INFO);
+    let service = CatchPanicLayer.layer(service_fn(later));
+    for _ in 0..2 {
+        let response = access_log().layer(service.clone()).oneshot(request()).await.unwrap();
+        response.into_body().collect().await.unwrap();
+    }
+    let traces: Vec<String> = log.lines().iter().map(|line| trace_of(line)).collect();
+    assert_eq!(traces.len(), 4, "{traces:?}");
+    assert!(traces[0] == traces[1] && traces[2] == traces[3] && traces[0] != traces[2], "{traces:?}");
+}
+
+fn trace_of(line: &str) -> String {
+    let after = line.split_once("trace_id=").unwrap_or_else(|| panic!("no trace: {line}")).1;
+    let id = after.split(' ').next().unwrap().to_owned();
+    assert_eq!(id.len(), 32, "{line}");
+    id
 }
 
 #[tokio::test]
