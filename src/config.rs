@@ -66,8 +66,8 @@ pub enum LogFormat {
 pub struct DatabaseArgs {
     /// The database: sqlite://PATH or postgres://USER@HOST:PORT/NAME
     ///
-    /// Every user of this machine can read a command line: give a URL with a password in SCRIP_DATABASE_URL or as
-    /// database_url in the --config file instead.
+    /// Every user of this machine can read a command line: a URL with a password is taken from SCRIP_DATABASE_URL or from
+    /// database_url in the --config file, and refused here.
     #[arg(
         long,
         env = "SCRIP_DATABASE_URL",

@@ -138,7 +138,11 @@ async fn on_sqlite_a_secret_is_in_its_lease_and_nowhere_else() {
 async fn on_postgres_a_secret_is_in_its_lease_and_nowhere_else() {
     let Some(cluster) = postgres::shared() else { return };
     let url = cluster.fresh_database().await;
-    let launch = Launch::new(&url).env("SCRIP_KEK", KEK).env("SCRIP_LOG", "trace");
+    // The server asks for no password, and gets one with the canary in it all the same.
+    let with_password = url.replace("postgres@", &format!("postgres:{CANARY}@"));
+    assert!(holds(with_password.as_bytes()));
+    let launch =
+        Launch::new(&with_password).url_by_environment().env("SCRIP_KEK", KEK).env("SCRIP_LOG", "trace");
     let _scrip = check(Scrip::on(launch, url.clone(), None).await).await;
     let mut connection = postgres::connect(&url).await;
     let tables = sqlx::query("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")

@@ -6,17 +6,23 @@
 //!
 //! 1. read the command line and the environment; help and usage errors end here;
 //! 2. if they name a file, read it and refuse keys that no option has;
-//! 3. put its values in and read again; what fails now, and did not before, is the file's fault.
+//! 3. put its values in and read again; what fails now, and did not before, is the file's fault;
+//! 4. refuse a secret where all users of the machine can read it.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, Command};
+
+use super::DatabaseUrl;
 
 /// The option that names the file; the one that cannot be in it.
 const CONFIG: &str = "config";
+/// The option that may hold a password.
+const DATABASE_URL: &str = "database_url";
 
 /// Why there are no options.
 #[derive(Debug)]
@@ -32,6 +38,12 @@ pub enum ConfigError {
 /// # Errors
 /// See [`ConfigError`].
 pub fn parse(command: Command, args: &[OsString]) -> Result<ArgMatches, ConfigError> {
+    let matches = read(command, args)?;
+    refuse_shown_password(deepest(&matches))?;
+    Ok(matches)
+}
+
+fn read(command: Command, args: &[OsString]) -> Result<ArgMatches, ConfigError> {
     let matches =
         command.clone().try_get_matches_from(args).map_err(|error| blame_environment(error, args))?;
     let Some(path) = deepest(&matches).try_get_one::<PathBuf>(CONFIG).ok().flatten() else {
@@ -44,6 +56,22 @@ pub fn parse(command: Command, args: &[OsString]) -> Result<ArgMatches, ConfigEr
 /// The options of the command that was called; those of the commands above it came along.
 fn deepest(matches: &ArgMatches) -> &ArgMatches {
     matches.subcommand().map_or(matches, |(_, below)| deepest(below))
+}
+
+/// A command line is in the list of processes, and in the history of a shell.
+fn refuse_shown_password(matches: &ArgMatches) -> Result<(), ConfigError> {
+    let url = matches.try_get_one::<DatabaseUrl>(DATABASE_URL).ok().flatten();
+    if url.is_none_or(|url| !url.has_password())
+        || matches.value_source(DATABASE_URL) != Some(ValueSource::CommandLine)
+    {
+        return Ok(());
+    }
+    Err(ConfigError::Value(
+        "--database-url: every user of this machine can read a command line, and this one has a password in it: give \
+         the URL in SCRIP_DATABASE_URL or as database_url in the --config file, or leave the password to PGPASSWORD \
+         or ~/.pgpass; and change this one, it has been seen"
+            .to_owned(),
+    ))
 }
 
 /// The key of an option in the file: its flag with `_` for `-`. What has no environment variable is not an option but

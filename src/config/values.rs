@@ -65,6 +65,11 @@ impl DatabaseUrl {
         &self.0
     }
 
+    /// Whether there is a secret in it: something that is not shown.
+    pub fn has_password(&self) -> bool {
+        self.to_string() != self.0
+    }
+
     /// Which database it names.
     ///
     /// # Errors
@@ -192,6 +197,7 @@ mod tests {
             ("u:s3cret@db/scrip", "u:***@db/scrip"),
         ] {
             assert_eq!(url(given).to_string(), shown);
+            assert_eq!(url(given).has_password(), shown.contains("***"), "{shown}");
             assert_eq!(format!("{:?}", url(given)), shown);
             assert!(!url(given).scheme().err().unwrap_or_default().contains("s3"));
         }

@@ -41,10 +41,19 @@ impl Authority {
 
     /// A certificate for servers on this machine, valid to the first day of this year.
     pub fn server(&self, until: i32) -> Pair {
+        self.server_within(2020, until)
+    }
+
+    /// Likewise, valid from the first day of this year to that of 2050.
+    pub fn server_from(&self, from: i32) -> Pair {
+        self.server_within(from, 2050)
+    }
+
+    fn server_within(&self, from: i32, until: i32) -> Pair {
         let mut params =
             CertificateParams::new(vec!["localhost".to_owned(), "127.0.0.1".to_owned()]).unwrap();
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-        params.not_after = date_time_ymd(until, 1, 1);
+        (params.not_before, params.not_after) = (date_time_ymd(from, 1, 1), date_time_ymd(until, 1, 1));
         self.sign(params)
     }
 
@@ -63,7 +72,7 @@ impl Authority {
             params.distinguished_name.push(DnType::CommonName, name);
         }
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
-        params.not_after = date_time_ymd(until, 1, 1);
+        (params.not_before, params.not_after) = (date_time_ymd(2020, 1, 1), date_time_ymd(until, 1, 1));
         params.serial_number = Some(serial(name));
         self.sign(params)
     }
@@ -87,8 +96,7 @@ impl Authority {
         params.signed_by(&self.issuer).unwrap().pem().unwrap()
     }
 
-    fn sign(&self, mut params: CertificateParams) -> Pair {
-        params.not_before = date_time_ymd(2020, 1, 1);
+    fn sign(&self, params: CertificateParams) -> Pair {
         let key = KeyPair::generate().unwrap();
         let cert: Certificate = params.signed_by(&key, &self.issuer).unwrap();
         Pair { cert: cert.pem(), key: key.serialize_pem() }

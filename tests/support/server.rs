@@ -31,6 +31,13 @@ impl Launch {
         }
     }
 
+    /// The database's URL where no other process reads it, and where one with a password belongs.
+    pub fn url_by_environment(mut self) -> Launch {
+        let flag = self.arguments.iter().position(|word| word == "--database-url").expect("--database-url");
+        let url = self.arguments.drain(flag..flag + 2).next_back().expect("its value");
+        self.env("SCRIP_DATABASE_URL", url)
+    }
+
     /// Another program in the server's place: how these helpers are tested themselves.
     pub fn stand_in(program: &str, arguments: &[&str]) -> Launch {
         let arguments = arguments.iter().map(|&word| word.to_owned()).collect();

@@ -13,7 +13,7 @@ use rustls::pki_types::{CertificateDer, UnixTime};
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-use super::files::not_after;
+use super::files::validity;
 use super::{Loaded, Tls};
 use crate::ledger::Micros;
 
@@ -49,7 +49,8 @@ impl Presented {
         let chain: Vec<_> = chain.iter().map(|one| one.clone().into_owned()).collect();
         let name = chain.first().and_then(|leaf| name(leaf));
         // One whose end cannot be read has ended.
-        let not_after = chain.first().and_then(|leaf| not_after(leaf)).unwrap_or(Micros(i64::MIN));
+        let not_after =
+            chain.first().and_then(|leaf| validity(leaf)).map_or(Micros(i64::MIN), |(_, end)| end);
         let judged = AtomicU64::new(generation);
         Self { inner: Arc::new(Inner { tls, chain, name, not_after, judged }) }
     }

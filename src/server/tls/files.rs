@@ -12,7 +12,7 @@ use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{RootCertStore, ServerConfig};
 use thiserror::Error;
 use tokio::io::AsyncReadExt;
-use x509_parser::prelude::{FromDer, X509Certificate};
+use x509_parser::prelude::{ASN1Time, FromDer, X509Certificate};
 use zeroize::Zeroizing;
 
 use super::{Expiry, Loaded, TlsFiles, digest_of};
@@ -66,12 +66,19 @@ async fn read_one(option: &'static str, path: &Path) -> Result<Vec<u8>, TlsError
     Ok(bytes)
 }
 
-/// Makes a configuration of what was read; its generation and digest are the caller's to set.
-pub(super) fn load(files: &TlsFiles, contents: &Contents, now: Micros) -> Result<Loaded, TlsError> {
+/// Makes a configuration of what was read; its generation and digest are the caller's to set. In the place of one that
+/// serves until then nothing comes that clients would not accept now.
+pub(super) fn load(
+    files: &TlsFiles,
+    contents: &Contents,
+    now: Micros,
+    in_use: Option<Expiry>,
+) -> Result<Loaded, TlsError> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let (key, server) = certified(files, contents, &provider)?;
-    if server <= now {
-        tracing::warn!(path = %files.cert.display(), "the server's certificate has expired");
+    let (key, (start, server)) = certified(files, contents, &provider)?;
+    if in_use.is_some_and(|in_use| in_use.server > now) && !(start <= now && now < server) {
+        let why = if server <= now { "has expired" } else { "is not valid yet" };
+        return Err(refuse("tls-cert", &files.cert, why));
     }
     let (verifier, client_ca) = match (&files.client_ca, &contents.client_ca) {
         (Some(path), Some(pem)) => {
@@ -97,14 +104,14 @@ pub(super) fn load(files: &TlsFiles, contents: &Contents, now: Micros) -> Result
     Ok(Loaded { config: Arc::new(config), verifier, expiry, generation: 0, digest: [0; 32] })
 }
 
-/// The server's chain and key, which belong together, and until when the certificate is valid.
+/// The server's chain and key, which belong together, and from when until when the certificate is valid.
 fn certified(
     files: &TlsFiles,
     contents: &Contents,
     provider: &CryptoProvider,
-) -> Result<(CertifiedKey, Micros), TlsError> {
+) -> Result<(CertifiedKey, (Micros, Micros)), TlsError> {
     let chain = certificates("tls-cert", &files.cert, &contents.cert)?;
-    let end = not_after(&chain[0]).ok_or_else(|| refuse("tls-cert", &files.cert, "is not a certificate"))?;
+    let valid = validity(&chain[0]).ok_or_else(|| refuse("tls-cert", &files.cert, "is not a certificate"))?;
     let key = PrivateKeyDer::from_pem_slice(&contents.key).map_err(|_| {
         refuse(
             "tls-key",
@@ -123,7 +130,7 @@ fn certified(
             "is of a kind that cannot be used: RSA (2048 to 8192 bits), ECDSA (P-256, P-384) or Ed25519",
         ),
     })?;
-    Ok((certified, end))
+    Ok((certified, valid))
 }
 
 /// What judges client certificates, and when the first of its authorities ends.
@@ -137,8 +144,8 @@ fn authorities(
     let mut roots = RootCertStore::empty();
     let mut end = Micros(i64::MAX);
     for certificate in certificates {
-        let one = not_after(&certificate).ok_or_else(|| refused("is not a certificate"))?;
-        end = Micros(end.0.min(one.0));
+        let (_, one) = validity(&certificate).ok_or_else(|| refused("is not a certificate"))?;
+        end = end.min(one);
         roots.add(certificate).map_err(|_| refused("has a certificate in it that is no authority's"))?;
     }
     let lists: Vec<CertificateRevocationListDer<'static>> = CertificateRevocationListDer::pem_slice_iter(pem)
@@ -173,8 +180,10 @@ fn certificates(
     Ok(found)
 }
 
-/// Until when a certificate is valid.
-pub(super) fn not_after(der: &[u8]) -> Option<Micros> {
+/// From when and until when a certificate is valid.
+pub(super) fn validity(der: &[u8]) -> Option<(Micros, Micros)> {
     let (_, certificate) = X509Certificate::from_der(der).ok()?;
-    Some(Micros(certificate.validity().not_after.timestamp().saturating_mul(1_000_000)))
+    let micros = |time: ASN1Time| Micros(time.timestamp().saturating_mul(1_000_000));
+    let validity = certificate.validity();
+    Some((micros(validity.not_before), micros(validity.not_after)))
 }

@@ -97,7 +97,7 @@ impl Tls {
     /// What is wrong with which file, never with what is in it.
     pub async fn watch(files: TlsFiles, clock: Arc<dyn Clock>) -> Result<Self, TlsError> {
         let (contents, digest) = files::read(&files).await?;
-        let first = files::load(&files, &contents, clock.now())?;
+        let first = files::load(&files, &contents, clock.now(), None)?;
         let first = Loaded { generation: 1, digest, ..first };
         warn_of_end(&first.expiry, clock.now());
         let (expiry_sender, expiry) = watch::channel(first.expiry);
@@ -169,22 +169,28 @@ async fn look_for_ever(files: TlsFiles, (sender, expiry): Senders, clock: Arc<dy
     let mut refused: Option<String> = None;
     loop {
         tokio::time::sleep(LOOK_EVERY).await;
-        let (old_digest, generation) = {
+        let (old_digest, generation, in_use) = {
             let old = sender.borrow();
-            (old.digest, old.generation)
+            (old.digest, old.generation, old.expiry)
         };
         let read = files::read(&files).await.and_then(|(contents, digest)| {
             if digest == old_digest {
                 return Ok(None);
             }
-            let loaded = files::load(&files, &contents, clock.now())?;
+            let loaded = files::load(&files, &contents, clock.now(), Some(in_use))?;
             Ok(Some(Loaded { generation: generation + 1, digest, ..loaded }))
         });
         match read {
             Ok(None) => refused = None,
             Ok(Some(loaded)) => {
                 refused = None;
-                tracing::info!(expiry = ?loaded.expiry, "certificates were read anew");
+                let Expiry { server, client_ca } = loaded.expiry;
+                let (server, client_ca) = (day(server), client_ca.map(day));
+                tracing::info!(
+                    valid_until = server,
+                    authorities_until = client_ca,
+                    "certificates were read anew"
+                );
                 warn_of_end(&loaded.expiry, clock.now());
                 expiry.send_replace(loaded.expiry);
                 sender.send_replace(Arc::new(loaded));
@@ -198,6 +204,11 @@ async fn look_for_ever(files: TlsFiles, (sender, expiry): Senders, clock: Arc<dy
             }
         }
     }
+}
+
+/// For people; what is beyond all calendars is as good as never.
+fn day(moment: Micros) -> String {
+    jiff::Timestamp::from_microsecond(moment.0).map_or_else(|_| "never".to_owned(), |time| time.to_string())
 }
 
 fn warn_of_end(expiry: &Expiry, now: Micros) {

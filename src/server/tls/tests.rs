@@ -198,6 +198,18 @@ async fn files_that_change_are_read_anew_and_broken_ones_leave_the_old_in_use() 
     tokio::time::sleep(LOOK_EVERY * 3).await;
     assert!(world.connect(&tls, None).await.is_some());
 
+    // One that is over, and one whose time has yet to come: clients would not take them.
+    for year in [2025, 2040] {
+        let unfit = if year == 2025 { world.ca.server(2025) } else { world.ca.server_from(year) };
+        unfit.write(world.folder.path(), "server");
+        tokio::time::sleep(LOOK_EVERY * 3).await;
+        assert!(!expiry.has_changed().unwrap(), "{year}");
+    }
+    let until_2041 = 2_240_611_200_000_000;
+    world.clock.0.store(until_2041, Ordering::SeqCst);
+    expiry.changed().await.unwrap();
+    assert_eq!(expiry.borrow().server, Micros(2_524_608_000_000_000), "its time has come");
+
     next_pair.write(world.folder.path(), "server");
     expiry.changed().await.unwrap();
     assert_eq!(expiry.borrow().server, Micros(2_493_072_000_000_000));
