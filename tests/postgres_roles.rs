@@ -31,13 +31,21 @@ async fn set_up() -> Option<(Cluster, String, String)> {
     sqlx::raw_sql(ROLES).execute(&mut administrator).await.unwrap();
     let [owner, service] = ["scrip_owner", "scrip_service"]
         .map(|role| cluster.url("scrip").replace("postgres@", &format!("{role}@")));
-    let migrate =
-        Command::new(env!("CARGO_BIN_EXE_scrip")).args(["migrate", "--database-url", &owner]).output();
-    let migrated = migrate.await.unwrap();
-    assert!(migrated.status.success(), "{}", String::from_utf8_lossy(&migrated.stderr));
-    sqlx::raw_sql(ROLES).execute(&mut administrator).await.unwrap();
     administrator.close().await.unwrap();
+    let (ok, said) = migrate(&owner, Some("scrip_service")).await;
+    assert!(ok && said.contains("granted scrip_service what serving takes"), "{said}");
     Some((cluster, owner, service))
+}
+
+async fn migrate(url: &str, grant_to: Option<&str>) -> (bool, String) {
+    let mut migrate = Command::new(env!("CARGO_BIN_EXE_scrip"));
+    migrate.args(["migrate", "--database-url", url]);
+    if let Some(role) = grant_to {
+        migrate.args(["--grant-to", role]);
+    }
+    let done = migrate.output().await.unwrap();
+    let said = [done.stdout, done.stderr].map(|bytes| String::from_utf8(bytes).unwrap());
+    (done.status.success(), said.concat())
 }
 
 async fn code(connection: &mut PgConnection, sql: &str) -> Option<String> {
@@ -90,4 +98,47 @@ async fn the_service_does_all_that_it_does_with_no_more_than_its_grants() {
     assert_eq!(verify(&service).await.0, Some(0));
     let denied = scrip.server.logs();
     assert!(!denied.contains("permission denied") && !denied.contains("42501"), "{denied}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_role_that_may_too_little_is_refused_before_it_serves_with_what_to_do() {
+    let Some((cluster, owner, service)) = set_up().await else { return };
+    let mut administrator = postgres::connect(&cluster.url("scrip")).await;
+    for (taken, named) in [
+        ("UPDATE ON ts_users", "UPDATE of ts_users"),
+        ("UPDATE ON scrip_billing_events", "UPDATE of scrip_billing_events"),
+        ("DELETE ON scrip_commits", "DELETE of scrip_commits"),
+    ] {
+        let revoke = AssertSqlSafe(format!("REVOKE {taken} FROM scrip_service"));
+        sqlx::raw_sql(revoke).execute(&mut administrator).await.unwrap();
+        let refused =
+            Launch::new(&service).arg("--no-migrate").try_start().await.err().expect("it is refused");
+        let words = format!("{}", refused.logs);
+        assert!(
+            words.contains(named) && words.contains("`scrip migrate --grant-to scrip_service`"),
+            "{words}"
+        );
+        assert!(migrate(&owner, Some("scrip_service")).await.0, "again");
+        Launch::new(&service).arg("--no-migrate").start().await;
+    }
+    let (ok, said) = migrate(&owner, Some("nobody")).await;
+    assert!(!ok && said.contains("no role \"nobody\"") && said.contains("roles.sql"), "{said}");
+    sqlx::raw_sql("REVOKE UPDATE ON ts_users FROM scrip_service").execute(&mut administrator).await.unwrap();
+    let (ok, said) = migrate(&service, Some("scrip_service")).await;
+    assert!(!ok && said.contains("does not own the tables"), "{said}");
+}
+
+#[tokio::test]
+async fn every_table_has_its_rights_and_those_who_serve_add_to_no_list_of_migrations() {
+    let Some((cluster, _owner, _service)) = set_up().await else { return };
+    let mut administrator = postgres::connect(&cluster.url("scrip")).await;
+    let without: Vec<String> = sqlx::query_scalar(
+        "SELECT relname::text FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'r' AND \
+         (NOT has_table_privilege('scrip_service', oid, 'SELECT') OR has_table_privilege('scrip_service', oid, 'INSERT') \
+         = (relname IN ('scrip_schema', 'scrip_migrations')))",
+    )
+    .fetch_all(&mut administrator)
+    .await
+    .unwrap();
+    assert_eq!(without, Vec::<String>::new());
 }

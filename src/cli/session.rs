@@ -91,19 +91,25 @@ pub(super) async fn close(store: &dyn Store) {
 }
 
 /// Creates or migrates the database that the URL names.
-pub(super) async fn migrate(url: &DatabaseUrl, distribute: bool) -> Result<Migrated, Failure> {
+pub(super) async fn migrate(
+    url: &DatabaseUrl,
+    distribute: bool,
+    grant_to: Option<String>,
+) -> Result<Migrated, Failure> {
     let (applied, version) = match url.scheme().map_err(Failure::CouldNotRun)? {
         Scheme::Sqlite if distribute => {
             return Err(Failure::could_not_run("only PostgreSQL is distributed, and this is SQLite"));
+        }
+        Scheme::Sqlite if grant_to.is_some() => {
+            return Err(Failure::could_not_run("only PostgreSQL has roles to grant to, and this is SQLite"));
         }
         Scheme::Sqlite => {
             let report = sqlite::migrate(url.expose(), &sqlite::Options::new(System::clock())).await?;
             (report.applied, report.version)
         }
         Scheme::Postgres => {
-            let report =
-                postgres::migrate(url.expose(), &postgres::Options { distribute, ..Default::default() })
-                    .await;
+            let options = postgres::Options { distribute, grant_to, ..postgres::Options::default() };
+            let report = postgres::migrate(url.expose(), &options).await;
             let report = report.map_err(|error| unreachable(url, error))?;
             (report.applied, report.version)
         }

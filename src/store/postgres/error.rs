@@ -132,10 +132,8 @@ pub(super) fn store_error(what: &'static str, error: sqlx::Error) -> StoreError 
         "53100" => Full { what, source },
         "XX001" | "XX002" | "58030" => Damaged { what, source },
         "42501" => Refused(format!(
-            "the database role may not do what this takes ({what}): grant it USAGE on the schema, SELECT and INSERT \
-             on scrip's tables, UPDATE on ts_users, ts_fal_tasks, ts_fal_account, scrip_workspaces, \
-             scrip_account_keys, scrip_leases and (to revoke) scrip_tokens, DELETE on scrip_commits, USAGE on the sequence of \
-             ts_fal_account.id"
+            "the database role may not do what this takes ({what}): run `scrip migrate --grant-to ROLE` with the role \
+             that owns the tables; and it needs USAGE on their schema"
         )),
         _ if fatal => Unavailable { what, source },
         // Out of connections or memory; canceled; shutting down or starting; the connection itself.

@@ -17,7 +17,7 @@ use super::super::{MigrationReport, StoreError};
 use super::connect::Target;
 use super::error::store_error;
 use super::schema::{self, Applied};
-use super::{DIRECTLY, Options, citus};
+use super::{DIRECTLY, Options, citus, grants};
 
 /// Number, name and SQL of each migration, ascending. Append-only, in step with those of SQLite.
 const MIGRATIONS: [(i32, &str, &str); 5] = [
@@ -44,6 +44,9 @@ pub async fn migrate(url: &str, options: &Options) -> Result<MigrationReport, St
     let report = run(&mut connection, target.limit).await?;
     if options.distribute && !server.distributed {
         distribute(&mut connection, target.limit).await?;
+    }
+    if let Some(role) = &options.grant_to {
+        grants::grant(&mut connection, target.limit, role).await?;
     }
     // Nothing is left to be said: a server that is gone by now has done its part.
     connection.close().await.ok();
@@ -95,8 +98,8 @@ fn migration_error(error: MigrateError) -> StoreError {
         MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => match store_error(WHAT, error)
         {
             StoreError::Refused(_) => StoreError::Refused(
-                "the database role may not create tables: run `scrip migrate` with a role that may, then serve with \
-                 this one"
+                "the database role may not create tables: run `scrip migrate --grant-to ROLE` with a role that may, \
+                 then serve with this one as that ROLE"
                     .to_owned(),
             ),
             other => other,

@@ -9,6 +9,7 @@
 //! | what it promises | `safety` | one that does not keep what it acknowledges, or takes no writes |
 //! | what is there | `schema` | foreign `ts_` tables; a schema that needs a newer scrip |
 //! | migrate | `migrate` | a schema that is behind, if migrating was not asked for |
+//! | what the role may do | `grants` | one that may not do all that serving takes |
 //!
 //! Then writes go through a `writer`, each on a connection of its own, and everything else through the `reader`'s
 //! pool; what reconciliation keeps and judges is in `reconcile`. All SQL is in `sql/`, one statement a file; a test prepares every one of them.
@@ -18,6 +19,7 @@ mod citus;
 mod connect;
 mod decode;
 mod error;
+mod grants;
 mod keys_decode;
 mod keys_read;
 mod keys_write;
@@ -66,6 +68,8 @@ pub struct Options {
     pub migrate: bool,
     /// Whether [`migrate`](migrate()) also distributes the tables over the workers of a Citus cluster, if they are not yet.
     pub distribute: bool,
+    /// Whom it also grants what serving takes.
+    pub grant_to: Option<String>,
     /// What it tells of itself, and to whom.
     pub meters: Meters,
     /// What the server must promise.
@@ -81,6 +85,7 @@ impl Default for Options {
             readers: 8,
             migrate: false,
             distribute: false,
+            grant_to: None,
             meters: Meters::off(),
             safety: Safety::default(),
         }
@@ -107,17 +112,20 @@ pub async fn open(url: &str, options: Options) -> Result<Arc<dyn Store>, StoreEr
     let target = Target::new(url, &options)?;
     let mut connection = target.connect_to_check().await?;
     let server = schema::server(&mut connection, target.limit).await?;
-    let asked = (options.safety, &*target.place(&server.database));
-    safety::check(&mut connection, target.limit, asked).await?;
+    let place = target.place(&server.database);
+    safety::check(&mut connection, target.limit, (options.safety, &place)).await?;
     let target = target.distributed(server.distributed)?;
     if options.migrate && target.pooled.is_none() {
         migrate::run(&mut connection, target.limit).await?;
     } else if !schema::applied(&mut connection, target.limit).await?.is_complete() {
         return Err(StoreError::Refused(format!(
             "the database at {} has not been migrated to this release: run `scrip migrate`{}",
-            target.place(&server.database),
+            place,
             if target.pooled.is_some() { DIRECTLY } else { "" }
         )));
+    }
+    if options.safety != Safety::NotAsked {
+        grants::check(&mut connection, target.limit, &place).await?;
     }
     #[cfg(feature = "mutants")]
     if crate::mutants::on(crate::mutants::Mutant::NoUniqueTask) {
@@ -126,7 +134,6 @@ pub async fn open(url: &str, options: Options) -> Result<Arc<dyn Store>, StoreEr
     }
     // The checks are done: how the connection ends is of no account.
     connection.close().await.ok();
-    let place = target.place(&server.database);
     let among = if target.distributed { ", distributed by Citus" } else { "" };
     let description = format!("PostgreSQL {} at {place}{among}", server.version);
     let reader = Arc::new(PostgresReader::new(target.clone(), options.readers, &options.meters));
