@@ -105,6 +105,18 @@ fn compose_pins_its_images_and_publishes_to_this_machine_alone() {
 }
 
 #[test]
+fn compose_sends_its_telemetry_in_the_way_that_the_collector_takes_it() {
+    let compose = documents(&root().join("compose.yaml")).remove(0);
+    let collector = documents(&root().join("compose/collector.yaml")).remove(0);
+    let told = &compose["x-scrip"]["environment"];
+    let endpoint = told["SCRIP_OTLP_ENDPOINT"].as_str().unwrap();
+    let protocol = told["SCRIP_OTLP_PROTOCOL"].as_str().unwrap_or("http");
+    let taken = collector["receivers"]["otlp"]["protocols"][protocol]["endpoint"].as_str();
+    let port = |address: &str| address.rsplit_once(':').unwrap().1.to_owned();
+    assert_eq!(taken.map(port), Some(port(endpoint)), "{protocol} to {endpoint}");
+}
+
+#[test]
 fn the_image_is_built_from_what_is_there_and_runs_as_nobody_in_particular() {
     let text = std::fs::read_to_string(root().join("Dockerfile")).unwrap();
     let copied =

@@ -139,8 +139,9 @@ async fn run_told(args: &ServeArgs, telemetry: &Telemetry, out: &mut Out) -> Res
     let security = args.security.plan(args.listen.listen).map_err(Failure::CouldNotRun)?;
     let configured = keyring::configured(&args.keks)?;
 
-    let listener =
-        server::bind(args.listen.listen).await.map_err(|error| Failure::could_not_run(error.to_string()))?;
+    let listener = server::bind(args.listen.listen)
+        .await
+        .map_err(|error| Failure::could_not_run(format!("listen: {error}")))?;
     let prepare = if args.migrate.no_migrate { Prepare::Nothing } else { Prepare::Migrate };
     let shutdown = Shutdown::new();
     let told = Told::start(&args.telemetry, telemetry, &shutdown).await?;

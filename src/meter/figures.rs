@@ -137,16 +137,18 @@ impl Sampled {
 
     fn watch_age(&self, meter: &Meter) {
         let cell = Arc::clone(&self.cell);
+        // A sampler that never gets through is known by an age that grows from the start.
+        let began = Instant::now();
         meter
             .f64_observable_gauge("scrip.sample.age")
             .with_unit("s")
             .with_description(
-                "How old the figures are that only the database knows: holds, accounts, runs, size",
+                "How old the figures are that only the database knows: holds, accounts, runs, size; until there are any, the server",
             )
             .with_callback(move |observer| {
-                if let Some((taken, _)) = &*cell.lock().unwrap_or_else(PoisonError::into_inner) {
-                    observer.observe(taken.elapsed().as_secs_f64(), &[]);
-                }
+                let newest = cell.lock().unwrap_or_else(PoisonError::into_inner);
+                let taken = newest.as_ref().map_or(began, |(taken, _)| *taken);
+                observer.observe(taken.elapsed().as_secs_f64(), &[]);
             })
             .build();
     }

@@ -18,22 +18,20 @@ pub enum BindError {
         given: String,
     },
     /// Another process listens there.
-    #[error("cannot listen on {address}: address in use: another scrip? use --listen to choose another one")]
+    #[error("cannot listen on {address}: address in use: another scrip? choose another one")]
     InUse {
         /// The address asked for.
         address: SocketAddr,
     },
     /// The address belongs to no interface of this host.
-    #[error(
-        "cannot listen on {address}: no interface of this host has that address; use --listen to choose another one"
-    )]
+    #[error("cannot listen on {address}: no interface of this host has that address; choose another one")]
     NotLocal {
         /// The address asked for.
         address: SocketAddr,
     },
     /// The process may not listen there.
     #[error(
-        "cannot listen on {address}: permission denied (ports below 1024 need a privilege); use --listen to choose another one"
+        "cannot listen on {address}: permission denied (ports below 1024 need a privilege); choose another one"
     )]
     Denied {
         /// The address asked for.
@@ -98,7 +96,7 @@ mod tests {
         let taken = first.local_addr().unwrap();
         let message = bind(taken).await.unwrap_err().to_string();
         assert!(message.contains(&taken.to_string()), "{message}");
-        assert!(message.contains("address in use: another scrip? use --listen"), "{message}");
+        assert!(message.contains("address in use: another scrip? choose another one"), "{message}");
     }
 
     #[tokio::test]

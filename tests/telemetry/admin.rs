@@ -61,7 +61,7 @@ async fn without_anything_asked_for_a_call_is_a_line_and_nothing_else_is_told() 
             && line.contains(r#""method":"scrip.v1.BillingService/Credit""#)
             && line.contains(&format!(r#""user_id":{USER}"#))
             && line.contains(r#""code":"OK""#)
-            && !line.contains("trace_id")
+            && line.contains("trace_id")
     };
     eventually("the line", || std::future::ready(scrip.server.logs().lines().any(is_the_line))).await;
     assert!(!scrip.server.logs().contains("admin: "), "there is no such port");

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use scrip::fal::fake::{Fault, Route};
 use serde_json::Value;
 
 use crate::collector::Collector;
@@ -30,6 +31,7 @@ async fn everything() -> Scrape {
         World::on_sqlite(|launch| launch.env("SCRIP_OTLP_ENDPOINT", url).env("SCRIP_OTLP_PROTOCOL", "grpc"))
             .await;
     world.traffic().await;
+    world.fal.world().plan(Route::Events, 1, Fault::HangUp);
     world.reconcile().await;
     let plain = world
         .until("all is told", |scrape| {

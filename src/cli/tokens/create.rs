@@ -1,6 +1,7 @@
 //! `scrip tokens create`: a token for a caller, shown once.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Args;
 use serde::Serialize;
@@ -45,7 +46,7 @@ pub(super) struct CreateArgs {
     users: Option<Range>,
 
     /// How long it is valid [default: until it is revoked]
-    #[arg(long, value_name = "DURATION")]
+    #[arg(long, value_name = "DURATION", value_parser = lifetime)]
     expires_in: Option<HumanDuration>,
 
     #[command(flatten)]
@@ -56,6 +57,13 @@ pub(super) struct CreateArgs {
 
 /// First and last.
 type Range = (UserId, UserId);
+
+fn lifetime(text: &str) -> Result<HumanDuration, &'static str> {
+    match text.parse()? {
+        HumanDuration(Duration::ZERO) => Err("a token that has expired already is of no use"),
+        length => Ok(length),
+    }
+}
 
 #[derive(Serialize)]
 struct CreatedRow<'a> {
