@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use scrip::pb;
 use scrip::pb::billing_service_client::BillingServiceClient;
 use support::client::{KEK, Scrip, charge, verify};
-use support::postgres::{Cluster, on_path};
+use support::postgres::{Cluster, connect, on_path, through};
 use support::server::Launch;
 use support::{eventually, say_not_run};
 use tokio::sync::mpsc;
@@ -176,4 +176,51 @@ async fn a_base_backup_of_postgres_made_under_load_has_all_that_was_acknowledged
     let copy = cluster.base_backup().await;
     load.stop().await;
     check(&copy.url("scrip"), &acknowledged).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn postgres_is_restored_to_any_moment_whose_wal_was_kept() {
+    // Beside the cluster's data, where the command runs.
+    let kept = [("archive_mode", "on"), ("archive_command", "mkdir -p ../wal && cp %p ../wal/%f")];
+    let Some(cluster) = Cluster::start_with(&kept) else { return };
+    if cluster.program("pg_basebackup").is_none() {
+        return say_not_run("pg_basebackup is not beside the server");
+    }
+    let url = cluster.fresh_database().await;
+    let mut scrip = Scrip::on(Launch::new(&url).env("SCRIP_KEK", KEK), url.clone(), None).await;
+    let backup = cluster.back_up(false).await;
+    let mut load = Load::start(&mut scrip).await;
+    let before = load.acknowledged(BEFORE).await;
+    let mut administrator = connect(&url).await;
+    let moment: String =
+        sqlx::query_scalar("SELECT clock_timestamp()::text").fetch_one(&mut administrator).await.unwrap();
+    // Of those that are acknowledged next some may have been stored before; not of those that follow them.
+    load.acknowledged(BEFORE).await;
+    let after = load.acknowledged(BEFORE).await;
+    load.stop().await;
+    let last: String = sqlx::query_scalar("SELECT pg_walfile_name(pg_switch_wal())")
+        .fetch_one(&mut administrator)
+        .await
+        .unwrap();
+    eventually("the last of its WAL is kept", async || {
+        let kept = sqlx::query_scalar("SELECT last_archived_wal FROM pg_stat_archiver");
+        let newest: Option<String> = kept.fetch_one(&mut connect(&url).await).await.unwrap();
+        newest.is_some_and(|newest| newest >= last)
+    })
+    .await;
+
+    let wal = cluster.directory().join("wal");
+    let restored = backup.restore(&moment, &format!("cp {}/%f %p", wal.display())).await;
+    let restored_url = through(&url, restored.addr());
+    eventually("it is at its moment, and takes writes", async || {
+        let recovering = sqlx::query_scalar("SELECT pg_is_in_recovery()");
+        let recovering: bool = recovering.fetch_one(&mut connect(&restored_url).await).await.unwrap();
+        !recovering
+    })
+    .await;
+    check(&restored_url, &before).await;
+    let there = "SELECT count(*) FROM ts_fal_tasks WHERE task_id = $1";
+    let later = sqlx::query_scalar(there).bind(after.last().unwrap());
+    let later: i64 = later.fetch_one(&mut connect(&restored_url).await).await.unwrap();
+    assert_eq!(later, 0, "what came after the moment is not there");
 }

@@ -103,11 +103,14 @@ impl Cluster {
     }
 
     async fn copy(&self, is_standby: bool) -> Cluster {
+        self.back_up(is_standby).await.start("").await
+    }
+
+    /// What `pg_basebackup` makes of this one, which runs on.
+    pub async fn back_up(&self, is_standby: bool) -> Backup {
         let of = Arc::clone(self.local.as_ref().expect("started here"));
-        let copied = tokio::task::spawn_blocking(move || Local::start_copy(&of, is_standby));
-        let local = copied.await.expect("pg_basebackup");
-        let url = format!("postgres://postgres@127.0.0.1:{}/postgres?sslmode=disable", local.port);
-        Cluster { url, local: Some(Arc::new(local)), own: true }
+        let copied = tokio::task::spawn_blocking(move || Local::copy_of(&of, is_standby));
+        Backup(copied.await.expect("pg_basebackup"))
     }
 
     /// One of PostgreSQL's programs (`pg_dump`), run as the server's user; `None` where it is not beside the server.
@@ -242,6 +245,33 @@ impl Cluster {
     }
 }
 
+/// A base backup that no server has been started on yet.
+pub struct Backup(Local);
+
+impl Backup {
+    /// Restores up to a moment, in PostgreSQL's own words for it, from the WAL that this command gets.
+    pub async fn restore(self, until: &str, restore_command: &str) -> Cluster {
+        std::fs::write(self.0.data().join("recovery.signal"), "").expect("recovery.signal");
+        self.start(&format!(
+            "restore_command = '{restore_command}'\nrecovery_target_time = '{until}'\n\
+             recovery_target_action = 'promote'\n"
+        ))
+        .await
+    }
+
+    async fn start(self, lines: &str) -> Cluster {
+        let Backup(mut local) = self;
+        local.configure(lines);
+        let started = tokio::task::spawn_blocking(move || {
+            local.start_somewhere();
+            local
+        });
+        let local = started.await.expect("pg_ctl start");
+        let url = format!("postgres://postgres@127.0.0.1:{}/postgres?sslmode=disable", local.port);
+        Cluster { url, local: Some(Arc::new(local)), own: true }
+    }
+}
+
 /// A plain connection, for what a test wants to see or do behind the service's back.
 pub async fn connect(url: &str) -> PgConnection {
     let options: sqlx::postgres::PgConnectOptions = url.parse().expect("a PostgreSQL URL");
@@ -291,8 +321,8 @@ impl Local {
         local
     }
 
-    fn start_copy(of: &Local, is_standby: bool) -> Local {
-        let mut local = Local::prepare();
+    fn copy_of(of: &Local, is_standby: bool) -> Local {
+        let local = Local::prepare();
         let mut backup = local.tools.command("pg_basebackup");
         backup.args(["--host=127.0.0.1", "--username=postgres", "--checkpoint=fast", "--wal-method=stream"]);
         backup.arg(format!("--port={}", of.port)).arg("-D").arg(local.data());
@@ -303,7 +333,6 @@ impl Local {
         run(&mut backup).unwrap_or_else(|why| panic!("{why}"));
         let socket_directory = local.root.to_str().expect("a printable temporary directory");
         local.configure(&format!("unix_socket_directories = '{socket_directory}'\n"));
-        local.start_somewhere();
         local
     }
 
