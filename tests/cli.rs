@@ -407,7 +407,7 @@ async fn the_same_commands_work_on_postgresql() {
     desk.run("balance 1").refused_with(2, &["`scrip migrate`"]);
     let migrated = desk.run("migrate");
     assert!(migrated.out.starts_with("applied 0001_ledger\napplied 0002_keypool\n"), "{migrated:?}");
-    assert!(desk.run("migrate").out.ends_with(": already up to date, at schema 5\n"));
+    assert!(desk.run("migrate").out.ends_with(": already up to date, at schema 6\n"));
     assert_eq!(desk.run("credit 1 1000 --purse points --request-id opening").code, 0);
     assert_eq!(desk.json("balance 1")[0]["points"], 1000);
     desk.run("refund nobodys").refused_with(1, &["there is no task nobodys"]);

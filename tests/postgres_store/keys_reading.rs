@@ -277,7 +277,9 @@ async fn a_word_of_another_release_in_the_pool_is_named_and_not_guessed() {
             "last_failure",
         ),
         (
-            "UPDATE ts_fal_account SET allowed_apps = '{}'",
+            // As it may be in a row from before this was refused.
+            "ALTER TABLE ts_fal_account DROP CONSTRAINT ts_fal_account_allowed_apps; \
+             UPDATE ts_fal_account SET allowed_apps = '{}'",
             "UPDATE ts_fal_account SET allowed_apps = '[]'",
             "allowed_apps",
         ),
@@ -298,16 +300,31 @@ async fn a_word_of_another_release_in_the_pool_is_named_and_not_guessed() {
 }
 
 #[tokio::test]
+async fn models_that_could_not_be_read_are_refused_from_whoever_writes_them() {
+    let Some((url, store)) = fresh().await else { return };
+    write(&mut *store.writer(), rows(&[account(1, "a")], &[])).await;
+    let mut connection = super::support::postgres::connect(&url).await;
+    for unreadable in
+        ["", "fal-ai/flux", "[not json", "{\"a\":1}", "\"fal-ai/flux\"", "[1]", "[\"a\",[\"b\"]]", "null"]
+    {
+        let update = sqlx::query("UPDATE ts_fal_account SET allowed_apps = $1").bind(unreadable);
+        assert!(update.execute(&mut connection).await.is_err(), "{unreadable}");
+    }
+    execute(&url, "UPDATE ts_fal_account SET allowed_apps = '[\"fal-ai/flux\", \"备用\"]'").await;
+    assert_eq!(store.reader().key_pool().await.unwrap().accounts[0].allowed_apps.apps().len(), 2);
+}
+
+#[tokio::test]
 async fn an_account_from_before_the_key_pool_gets_a_workspace_of_its_own_and_stays_in_or_out() {
     let Some(cluster) = shared() else { return };
     let url = cluster.fresh_database().await;
     migrate(&url, &Options::default()).await.unwrap();
-    // Back to the first version: the tables of the second away, its row of either list too.
+    // Back to the first version: the tables of the second away, its row of either list too; the sixth is about them.
     execute(
         &url,
         "DROP TABLE scrip_workspaces, scrip_account_keys, scrip_leases, scrip_audit_log, ts_fal_account; \
          ALTER TABLE scrip_requests DROP COLUMN lease_id; \
-         DELETE FROM scrip_schema WHERE version = 2; DELETE FROM scrip_migrations WHERE version = 2",
+         DELETE FROM scrip_schema WHERE version IN (2, 6); DELETE FROM scrip_migrations WHERE version IN (2, 6)",
     )
     .await;
     let first = include_str!("../../migrations/postgres/0001_ledger.sql");
@@ -323,7 +340,7 @@ async fn an_account_from_before_the_key_pool_gets_a_workspace_of_its_own_and_sta
     )
     .await;
     let report = migrate(&url, &Options::default()).await.unwrap();
-    assert_eq!(report.applied, ["0002_keypool"]);
+    assert_eq!(report.applied, ["0002_keypool", "0006_apps"]);
     let store = open(&url, Options::default()).await.unwrap();
     let pool = store.reader().key_pool().await.unwrap();
     let found: Vec<_> = pool

@@ -29,14 +29,14 @@ async fn a_fresh_database_is_migrated_once_and_then_left_alone() {
     assert_eq!(
         (report.applied, report.version),
         (
-            ["0001_ledger", "0002_keypool", "0003_reconciliation", "0004_runs", "0005_tokens"]
+            ["0001_ledger", "0002_keypool", "0003_reconciliation", "0004_runs", "0005_tokens", "0006_apps"]
                 .map(str::to_owned)
                 .to_vec(),
-            5
+            6
         )
     );
     let report = migrate(&url, &Options::default()).await.unwrap();
-    assert_eq!((report.applied.len(), report.version), (0, 5));
+    assert_eq!((report.applied.len(), report.version), (0, 6));
 
     let store = open(&url, Options::default()).await.unwrap();
     let described = store.describe();

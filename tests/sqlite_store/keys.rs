@@ -38,7 +38,12 @@ async fn accounts_that_were_there_before_the_pool_are_kept() {
     let report = migrate(&world.url(), &world.options()).await.unwrap();
     assert_eq!(
         (report.applied, report.version),
-        (["0002_keypool", "0003_reconciliation", "0004_runs", "0005_tokens"].map(str::to_owned).to_vec(), 5)
+        (
+            ["0002_keypool", "0003_reconciliation", "0004_runs", "0005_tokens", "0006_apps"]
+                .map(str::to_owned)
+                .to_vec(),
+            6
+        )
     );
 
     let store = open(&world.url(), world.options()).await.unwrap();
@@ -141,4 +146,33 @@ async fn an_attempt_keeps_its_lease() {
         .unwrap();
     let leases: Vec<Option<String>> = rows.iter().map(|row| row.get(0)).collect();
     assert_eq!(leases, [Some("l-1".to_owned()), None]);
+}
+
+#[tokio::test]
+async fn models_that_could_not_be_read_are_refused_from_whoever_writes_them() {
+    let world = World::new();
+    let store = world.open().await;
+    let mut raw = world.raw().await;
+    let insert = "INSERT INTO scrip_workspaces (workspace) VALUES ('w');
+        INSERT INTO ts_fal_account (name, api_key, workspace, created_at, updated_at, allowed_apps)
+        VALUES ('one', 'k-1', 'w', '2026-01-01 00:00:00.000000', '2026-01-01 00:00:00.000000', ";
+    for unreadable in
+        ["", "fal-ai/flux", "[not json", "{\"a\":1}", "\"fal-ai/flux\"", "[1]", "[\"a\",[\"b\"]]", "null"]
+    {
+        let inserted = execute(&mut raw, &format!("{insert}'{unreadable}')")).await;
+        assert!(inserted.is_err(), "{unreadable}");
+    }
+    execute(&mut raw, &format!("{insert}'[]')").replacen("INSERT INTO", "INSERT OR IGNORE INTO", 1))
+        .await
+        .unwrap();
+    for unreadable in ["fal-ai/flux", "[1]"] {
+        let updated =
+            execute(&mut raw, &format!("UPDATE ts_fal_account SET allowed_apps = '{unreadable}'")).await;
+        assert!(updated.unwrap_err().to_string().contains("JSON array of texts"), "{unreadable}");
+    }
+    execute(&mut raw, "UPDATE ts_fal_account SET allowed_apps = '[\"fal-ai/flux\", \"备用\"]'")
+        .await
+        .unwrap();
+    let found = store.reader().list_accounts(Page { before: None, limit: 10 }).await.unwrap();
+    assert_eq!(found[0].account.allowed_apps.apps().len(), 2);
 }

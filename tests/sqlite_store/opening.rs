@@ -15,14 +15,14 @@ async fn a_new_file_is_made_migrated_and_marked() {
     assert_eq!(
         (report.applied, report.version),
         (
-            ["0001_ledger", "0002_keypool", "0003_reconciliation", "0004_runs", "0005_tokens"]
+            ["0001_ledger", "0002_keypool", "0003_reconciliation", "0004_runs", "0005_tokens", "0006_apps"]
                 .map(str::to_owned)
                 .to_vec(),
-            5
+            6
         )
     );
     let again = migrate(&world.url(), &world.options()).await.unwrap();
-    assert_eq!((again.applied, again.version), (vec![], 5));
+    assert_eq!((again.applied, again.version), (vec![], 6));
 
     let store = open(&world.url(), Options { migrate: false, ..world.options() }).await.unwrap();
     assert_eq!(store.describe(), format!("SQLite {}", world.path().display()));

@@ -20,12 +20,13 @@ use super::schema::{self, Applied};
 use super::{DIRECTLY, Options, citus, grants};
 
 /// Number, name and SQL of each migration, ascending. Append-only, in step with those of SQLite.
-const MIGRATIONS: [(i32, &str, &str); 5] = [
+const MIGRATIONS: [(i32, &str, &str); 6] = [
     (1, "ledger", include_str!("../../../migrations/postgres/0001_ledger.sql")),
     (2, "keypool", include_str!("../../../migrations/postgres/0002_keypool.sql")),
     (3, "reconciliation", include_str!("../../../migrations/postgres/0003_reconciliation.sql")),
     (4, "runs", include_str!("../../../migrations/postgres/0004_runs.sql")),
     (5, "tokens", include_str!("../../../migrations/postgres/0005_tokens.sql")),
+    (6, "apps", include_str!("../../../migrations/postgres/0006_apps.sql")),
 ];
 
 /// Brings the database at `url` to what this binary expects.

@@ -27,12 +27,13 @@ const DAMAGED: &str =
     "the check at start found damage; restore a backup, or save what can be read with sqlite3's .recover";
 
 /// Numbers, names and texts; append-only.
-const MIGRATIONS: [(i32, &str, &str); 5] = [
+const MIGRATIONS: [(i32, &str, &str); 6] = [
     (1, "ledger", include_str!("../../../migrations/sqlite/0001_ledger.sql")),
     (2, "keypool", include_str!("../../../migrations/sqlite/0002_keypool.sql")),
     (3, "reconciliation", include_str!("../../../migrations/sqlite/0003_reconciliation.sql")),
     (4, "runs", include_str!("../../../migrations/sqlite/0004_runs.sql")),
     (5, "tokens", include_str!("../../../migrations/sqlite/0005_tokens.sql")),
+    (6, "apps", include_str!("../../../migrations/sqlite/0006_apps.sql")),
 ];
 
 /// Opens the writer's first connection: the file is looked at, checked and, where `migrate` says so, migrated.
