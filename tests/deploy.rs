@@ -20,9 +20,9 @@ fn files(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
-        if path.is_dir() && !path.ends_with("secrets") {
+        if path.is_dir() {
             found.extend(files(&path));
-        } else if path.is_file() {
+        } else if !folder.ends_with("secrets") || path.ends_with("kustomization.yaml") {
             found.push(path);
         }
     }
@@ -128,6 +128,47 @@ fn the_image_is_built_from_what_is_there_and_runs_as_nobody_in_particular() {
     }
     let last = text.rsplit("\nFROM ").next().unwrap();
     assert!(last.contains("\nUSER 65532:65532\n") && last.contains("\nHEALTHCHECK "), "{last}");
+}
+
+#[test]
+fn secrets_from_files_have_the_names_that_the_pods_look_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let (from, to) = (root().join("kubernetes"), folder.path().join("kubernetes"));
+    for path in files(&from) {
+        let copy = to.join(path.strip_prefix(&from).unwrap());
+        std::fs::create_dir_all(copy.parent().unwrap()).unwrap();
+        std::fs::copy(&path, &copy).unwrap();
+    }
+    let overlay = to.join("overlays/example");
+    let put = |name: &str, text: &str| std::fs::write(overlay.join(name), text).unwrap();
+    put("secrets/database.env", "url=postgres://a@h/scrip\nowner-url=postgres://b@h/scrip\n");
+    for name in ["kek", "tls.crt", "tls.key"] {
+        put(&format!("secrets/{name}"), name);
+    }
+    let text = std::fs::read_to_string(overlay.join("kustomization.yaml")).unwrap();
+    put("kustomization.yaml", &text.replace("#   components: [secrets]", "components: [secrets]"));
+    let Some((ok, text)) = output_of("kubectl", &["kustomize", overlay.to_str().unwrap()]) else { return };
+    assert!(ok, "{text}");
+    let objects = YamlLoader::load_from_str(&text).unwrap();
+    let secrets = objects.iter().filter(|object| object["kind"].as_str() == Some("Secret"));
+    let names: BTreeSet<&str> = secrets.map(|secret| secret["metadata"]["name"].as_str().unwrap()).collect();
+    assert_eq!(names.len(), 3, "{names:?}");
+    let mut named = BTreeSet::new();
+    for line in text.lines().map(str::trim) {
+        // Of volumes, and of variables' `secretKeyRef`.
+        let reference =
+            line.strip_prefix("secretName: ").or_else(|| line.strip_prefix("name: scrip-database"));
+        if let Some(rest) = reference {
+            let name = if line.starts_with("secretName") {
+                rest.to_owned()
+            } else {
+                format!("scrip-database{rest}")
+            };
+            assert!(names.contains(&*name), "{name} is none of {names:?}");
+            named.insert(name);
+        }
+    }
+    assert_eq!(named.len(), 3, "{named:?}");
 }
 
 #[test]
