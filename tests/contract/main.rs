@@ -12,6 +12,7 @@ mod history;
 mod key_history;
 mod keyed;
 mod keys;
+mod leases;
 mod lists;
 mod replays;
 mod resolving;
@@ -116,10 +117,6 @@ macro_rules! contract_suite {
                     a_request_of_an_operator_is_done_once,
                     several_accounts_come_in_one_batch_each_under_an_id_of_its_own,
                     a_batch_reads_exactly_what_its_footprint_names,
-                    leases_are_given_renewed_superseded_and_closed,
-                    figures_count_what_is_open_and_what_is_overdue,
-                    no_more_leases_are_given_than_a_workspace_has_slots,
-                    writers_that_race_for_the_last_slots_give_each_once,
                     the_tables_refuse_what_no_plan_of_keys_may_write,
                     credit_at_fal_is_written_to_every_account_of_a_workspace,
                     health_is_kept_of_keys_and_workspaces,
@@ -127,11 +124,17 @@ macro_rules! contract_suite {
                     a_key_that_was_replaced_is_kept_for_the_leases_it_was_given_with,
                     the_audit_log_is_listed_newest_first_of_one_account_or_of_all,
                     accounts_are_listed_newest_first_without_deleted_ones,
+                    secrets_are_read_in_the_order_of_account_purpose_and_key,
+                    the_pool_is_read_whole_and_deleted_accounts_only_for_verify,
+                }
+                leases {
+                    leases_are_given_renewed_superseded_and_closed,
+                    figures_count_what_is_open_and_what_is_overdue,
+                    no_more_leases_are_given_than_a_workspace_has_slots,
+                    writers_that_race_for_the_last_slots_give_each_once,
                     due_leases_are_the_open_ones_whose_time_has_passed,
                     a_hold_is_not_due_while_its_task_has_a_live_lease,
-                    secrets_are_read_in_the_order_of_account_purpose_and_key,
                     a_request_keeps_the_lease_it_gave,
-                    the_pool_is_read_whole_and_deleted_accounts_only_for_verify,
                 }
                 history {
                     random_histories_are_stored_as_they_were_decided,
