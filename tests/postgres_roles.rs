@@ -111,9 +111,9 @@ async fn a_role_that_may_too_little_is_refused_before_it_serves_with_what_to_do(
     ] {
         let revoke = AssertSqlSafe(format!("REVOKE {taken} FROM scrip_service"));
         sqlx::raw_sql(revoke).execute(&mut administrator).await.unwrap();
-        let refused =
-            Launch::new(&service).arg("--no-migrate").try_start().await.err().expect("it is refused");
-        let words = format!("{}", refused.logs);
+        let refused = Launch::new(&service).arg("--no-migrate").try_start().await;
+        let Err(refused) = refused else { panic!("it serves without {named}") };
+        let words = refused.logs;
         assert!(
             words.contains(named) && words.contains("`scrip migrate --grant-to scrip_service`"),
             "{words}"

@@ -12,18 +12,19 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 use uuid::Uuid;
 
-use super::answer::{Answering, Answers, Settled};
+use super::answer::{Answering, Settled};
 use super::error::logged;
 use super::judge::{Bench, Decided, Judgement, judge};
 use super::proposals::{Proposals, seed_of};
 use super::pursuit::{Next, Pursuit};
 use super::queue::{Job, Receiver};
+use super::resolve;
 use super::told;
 use super::waiting::{Queue, WaitingRoom};
-use super::work::{Asked, footprint, model_of};
+use super::work::{footprint, model_of};
 use super::{EngineError, Options};
 use crate::clock::Ids;
-use crate::ledger::{Micros, Rejection, Text, Why};
+use crate::ledger::{Micros, Rejection, Why};
 use crate::meter::{self, BatchEnded, traced};
 use crate::mutants::{self, Mutant};
 use crate::store::{Footprint, Plan, Reader, Run, Snapshot, StoreError, Transacted, Writer};
@@ -103,8 +104,8 @@ impl Lane {
             jobs.iter().for_each(|job| self.meter().waited(job.queued.elapsed()));
         }
         let jobs = drop_expired(jobs);
-        let jobs = self.resolve_users(jobs).await;
-        let jobs = self.resolve_leases(jobs).await;
+        let jobs = resolve::users(jobs, &*self.reader).await;
+        let jobs = resolve::leases(jobs, &*self.reader, &self.options.limits).await;
         let mut jobs = self.freshen(jobs).await;
         self.mark_who_waits(&mut jobs);
         for round in 1..=ROUNDS {
@@ -194,75 +195,6 @@ impl Lane {
             jobs.into_iter().partition(|job| job.asked.selecting().is_some());
         asking.into_iter().for_each(|job| job.answer(Err(error.clone())));
         others
-    }
-
-    /// Looks up the users of task-keyed commands that named none, and the models of selections that leave it to the
-    /// task, in one read for the whole batch.
-    async fn resolve_users(&mut self, jobs: Vec<Job>) -> Vec<Job> {
-        let mut unresolved: Vec<Text> =
-            jobs.iter().filter_map(|job| job.asked.unresolved_task()).cloned().collect();
-        if unresolved.is_empty() {
-            return jobs;
-        }
-        unresolved.sort_unstable();
-        unresolved.dedup();
-        let mut owners = self.reader.task_owners(&unresolved).await.map_err(|error| logged(&error));
-        if let Ok(owners) = &mut owners {
-            owners.sort_unstable();
-        }
-        jobs.into_iter()
-            .filter_map(|mut job| {
-                let Some(task_id) = job.asked.unresolved_task().cloned() else { return Some(job) };
-                let owners = match &owners {
-                    Ok(owners) => owners,
-                    Err(error) => {
-                        job.answer(Err(error.clone()));
-                        return None;
-                    }
-                };
-                match owners.binary_search_by(|owner| owner.task_id.cmp(&task_id)) {
-                    Ok(found) => {
-                        job.asked.resolve(&owners[found]);
-                        Some(job)
-                    }
-                    Err(_) => {
-                        job.answer(Ok(Answers::Ledger(vec![Err(Rejection::TaskNotFound(task_id))])));
-                        None
-                    }
-                }
-            })
-            .collect()
-    }
-
-    /// Looks up the tasks of reports that give fal's id of the job, in one read for the whole batch.
-    async fn resolve_leases(&mut self, jobs: Vec<Job>) -> Vec<Job> {
-        let mut lease_ids: Vec<Text> =
-            jobs.iter().filter_map(|job| job.asked.unresolved_lease()).cloned().collect();
-        if lease_ids.is_empty() {
-            return jobs;
-        }
-        lease_ids.sort_unstable();
-        lease_ids.dedup();
-        let found = self.reader.leases(&lease_ids).await.map_err(|error| logged(&error));
-        let limits = &self.options.limits;
-        let resolve = |mut job: Job| {
-            let Some(lease_id) = job.asked.unresolved_lease().cloned() else { return Some(job) };
-            match &found {
-                Err(error) => {
-                    job.answer(Err(error.clone()));
-                    None
-                }
-                Ok(records) => {
-                    let record = records.iter().find(|record| record.lease.lease_id == lease_id);
-                    // A lease that nobody has given is refused in the batch.
-                    if let (Asked::Keys(work), Some(record)) = (&mut job.asked, record) {
-                        work.resolve(record, limits);
-                    }
-                    Some(job)
-                }
-            }
-        };
-        jobs.into_iter().filter_map(resolve).collect()
     }
 
     /// Runs the batch until it is known how it ended, within the bounds of the options.
@@ -361,7 +293,7 @@ impl Lane {
             };
             let works = jobs.iter().map(|job| &job.asked);
             #[cfg(feature = "mutants")]
-            let snapshot = mutants::spoil(snapshot, works.clone().flat_map(Asked::commands));
+            let snapshot = mutants::spoil(snapshot, works.clone().flat_map(super::work::Asked::commands));
             match catch_unwind(AssertUnwindSafe(|| judge(snapshot, works, &bench))) {
                 Ok((plan, judgement)) => {
                     judged = Some(Box::new(judgement));

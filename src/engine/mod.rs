@@ -25,6 +25,7 @@ mod proposals;
 mod pursuit;
 mod queue;
 mod reads;
+mod resolve;
 mod routing;
 mod secrets;
 mod told;
