@@ -174,7 +174,7 @@ fn of_engine(error: &EngineError) -> Refusal {
         EngineError::StoreUnavailable => Refusal::new(
             Code::Unavailable,
             ErrorReason::StoreUnavailable,
-            "the database does not answer; retry with the same keys",
+            "the database cannot be read or written at the moment; retry with the same keys",
         )
         .retry_after(STORE_RETRY),
         EngineError::OutcomeUnknown => Refusal::new(
