@@ -108,6 +108,7 @@ async fn a_role_that_may_too_little_is_refused_before_it_serves_with_what_to_do(
         ("UPDATE ON ts_users", "UPDATE of ts_users"),
         ("UPDATE ON scrip_billing_events", "UPDATE of scrip_billing_events"),
         ("DELETE ON scrip_commits", "DELETE of scrip_commits"),
+        ("USAGE ON SEQUENCE ts_fal_account_id_seq", "USAGE of ts_fal_account_id_seq"),
     ] {
         let revoke = AssertSqlSafe(format!("REVOKE {taken} FROM scrip_service"));
         sqlx::raw_sql(revoke).execute(&mut administrator).await.unwrap();
@@ -121,6 +122,33 @@ async fn a_role_that_may_too_little_is_refused_before_it_serves_with_what_to_do(
         assert!(migrate(&owner, Some("scrip_service")).await.0, "again");
         Launch::new(&service).arg("--no-migrate").start().await;
     }
+    // A right to some columns is none to the table.
+    let some = "REVOKE SELECT ON ts_users FROM scrip_service; GRANT SELECT (id) ON ts_users TO scrip_service";
+    sqlx::raw_sql(some).execute(&mut administrator).await.unwrap();
+    let refused = Launch::new(&service).arg("--no-migrate").try_start().await;
+    let Err(refused) = refused else { panic!("it serves what it cannot read") };
+    assert!(refused.logs.contains("SELECT of ts_users"), "{}", refused.logs);
+
+    // What it had beside its rights is taken back.
+    let more = "GRANT ALL ON ts_points_detail, scrip_migrations TO scrip_service";
+    sqlx::raw_sql(more).execute(&mut administrator).await.unwrap();
+    assert!(migrate(&owner, Some("scrip_service")).await.0);
+    let kept: bool = sqlx::query_scalar(
+        "SELECT has_table_privilege('scrip_service', 'ts_points_detail', 'DELETE, UPDATE, TRUNCATE') \
+         OR has_table_privilege('scrip_service', 'scrip_migrations', 'INSERT')",
+    )
+    .fetch_one(&mut administrator)
+    .await
+    .unwrap();
+    assert!(!kept);
+
+    for everybody in ["public", "none", ""] {
+        let (ok, said) = migrate(&owner, Some(everybody)).await;
+        assert!(!ok && said.contains("no role of its own"), "{everybody}: {said}");
+    }
+    sqlx::raw_sql("CREATE ROLE outside LOGIN").execute(&mut administrator).await.unwrap();
+    let (ok, said) = migrate(&owner, Some("outside")).await;
+    assert!(!ok && said.contains("GRANT USAGE ON SCHEMA public TO \"outside\""), "{said}");
     let (ok, said) = migrate(&owner, Some("nobody")).await;
     assert!(!ok && said.contains("no role \"nobody\"") && said.contains("roles.sql"), "{said}");
     sqlx::raw_sql("REVOKE UPDATE ON ts_users FROM scrip_service").execute(&mut administrator).await.unwrap();

@@ -25,3 +25,7 @@ $$;
 REVOKE ALL ON SCHEMA public FROM PUBLIC;
 GRANT USAGE, CREATE ON SCHEMA public TO scrip_owner;
 GRANT USAGE ON SCHEMA public TO scrip_service;
+
+-- An earlier form of this file granted on tables that were still to come: `migrate` does that now, table by table.
+ALTER DEFAULT PRIVILEGES FOR ROLE scrip_owner IN SCHEMA public REVOKE ALL ON TABLES FROM scrip_service;
+ALTER DEFAULT PRIVILEGES FOR ROLE scrip_owner IN SCHEMA public REVOKE ALL ON SEQUENCES FROM scrip_service;

@@ -5,10 +5,11 @@ use clap::{Arg, Command, CommandFactory};
 use super::Cli;
 
 /// Parts of one action: what is done, to whom, how often. They come from the command line alone.
-const ACTION: [&str; 51] = [
+const ACTION: [&str; 52] = [
     "accounts",
     "as-of",
     "distribute",
+    "grant-to",
     "purse",
     "source",
     "request-id",

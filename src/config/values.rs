@@ -67,7 +67,21 @@ impl DatabaseUrl {
 
     /// Whether there is a secret in it: something that is not shown.
     pub fn has_password(&self) -> bool {
-        self.to_string() != self.0
+        if self.scheme() == Ok(Scheme::Sqlite) {
+            return false;
+        }
+        let Some((before, query)) = self.0.split_once('?') else { return self.to_string() != self.0 };
+        // A question mark may be a part of the password as well: then the user's name is not known to end before it.
+        let of_user = match before.rsplit_once('@') {
+            Some((user_info, _)) => {
+                user_info.split_once("://").map_or(user_info, |(_, rest)| rest).contains(':')
+            }
+            None => query.contains('@') && self.to_string() != self.0,
+        };
+        let is_one = |pair: &str| {
+            pair.split_once('=').is_some_and(|(name, _)| name.to_ascii_lowercase().contains("pass"))
+        };
+        of_user || query.split('&').any(is_one)
     }
 
     /// Which database it names.
@@ -195,11 +209,23 @@ mod tests {
             ("postgres://db/scrip?user=u&password=s3cret", "postgres://db/scrip?user=u&password=***"),
             ("postgres://db/scrip?PassWord=s3cret&x=1", "postgres://db/scrip?PassWord=***&x=1"),
             ("u:s3cret@db/scrip", "u:***@db/scrip"),
+            ("postgres://u:s3@db/scrip?sslmode=disable", "postgres://u:***@db/scrip?sslmode=disable"),
         ] {
             assert_eq!(url(given).to_string(), shown);
             assert_eq!(url(given).has_password(), shown.contains("***"), "{shown}");
             assert_eq!(format!("{:?}", url(given)), shown);
             assert!(!url(given).scheme().err().unwrap_or_default().contains("s3"));
+        }
+    }
+
+    #[test]
+    fn what_only_looks_like_a_password_is_none() {
+        for innocent in [
+            "sqlite:///srv/a:b@c.db",
+            "postgres://u@h/d?application_name=a:b@c",
+            "postgres://h:5432/d?user=u",
+        ] {
+            assert!(!url(innocent).has_password(), "{innocent}");
         }
     }
 

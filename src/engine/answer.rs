@@ -16,6 +16,7 @@ use super::secrets::GrantedKey;
 use crate::keypool;
 use crate::ledger::decide::{Done, Outcome};
 use crate::ledger::{Entry, EntryRange, Micros, Rejection, Task, Text, User, UserId};
+use crate::meter::traced;
 use crate::store::{LeaseRecord, Reader};
 use crate::vault::Keyring;
 
@@ -99,7 +100,8 @@ impl Answering {
         }
         if !replays.is_empty() {
             let (reader, keyring) = (Arc::clone(&self.reader), Arc::clone(&self.keyring));
-            self.tasks.spawn(answer_replays(reader, keyring, told, replays));
+            let trace = replays[0].0.trace;
+            self.tasks.spawn(traced(trace, answer_replays(reader, keyring, told, replays)));
         }
     }
 }

@@ -35,8 +35,11 @@ impl Complaints {
                 None
             }
             Some(before) => {
-                before.at = now;
-                Some(std::mem::take(&mut before.kept_back))
+                // After a pause it is another outage.
+                let goes_on = now.duration_since(before.at) < 2 * QUIET;
+                let kept_back = if goes_on { before.kept_back } else { 0 };
+                *before = Said { at: now, kept_back: 0 };
+                Some(kept_back)
             }
             None => {
                 if said.len() >= KINDS {
@@ -66,7 +69,9 @@ mod tests {
         }
         assert_eq!(heard(&complaints, "connection refused", began + QUIET), Some(9_999));
         assert_eq!(heard(&complaints, "connection refused", began + QUIET), None);
-        assert_eq!(heard(&complaints, "connection refused", began + 3 * QUIET), Some(1));
+        assert_eq!(heard(&complaints, "connection refused", began + 2 * QUIET), Some(1));
+        assert_eq!(heard(&complaints, "connection refused", began + 2 * QUIET), None);
+        assert_eq!(heard(&complaints, "connection refused", began + 9 * QUIET), Some(0), "a new outage");
     }
 
     #[test]

@@ -11,7 +11,7 @@ use tokio_util::task::TaskTracker;
 use super::EngineError;
 use super::error::logged;
 use crate::ledger::{User, UserId};
-use crate::meter::Meters;
+use crate::meter::{self, Meters, TraceId, traced};
 #[cfg(feature = "mutants")]
 use crate::mutants::{self, Mutant};
 use crate::store::Reader;
@@ -20,7 +20,8 @@ use crate::store::Reader;
 const WAITING: usize = 16_384;
 const TOGETHER: usize = 1_024;
 
-type Ask = (UserId, oneshot::Sender<Result<Option<User>, EngineError>>);
+/// Whose balance, a part of which trace, and where the answer goes.
+type Ask = (UserId, Option<TraceId>, oneshot::Sender<Result<Option<User>, EngineError>>);
 
 /// The way to a coalesced balance read.
 #[derive(Clone)]
@@ -29,7 +30,7 @@ pub(super) struct Balances(mpsc::Sender<Ask>);
 impl Balances {
     pub(super) async fn user(&self, user_id: UserId) -> Result<Option<User>, EngineError> {
         let (reply, answer) = oneshot::channel();
-        self.0.try_send((user_id, reply)).map_err(|refused| match refused {
+        self.0.try_send((user_id, meter::trace(), reply)).map_err(|refused| match refused {
             mpsc::error::TrySendError::Full(_) => {
                 EngineError::Overloaded { retry_after: Duration::from_millis(100) }
             }
@@ -56,14 +57,15 @@ async fn serve(reader: Arc<dyn Reader>, mut asks: mpsc::Receiver<Ask>, closing: 
                 if taken == 0 {
                     return;
                 }
-                answer(&*reader, &mut waiting).await;
+                let trace = waiting[0].1;
+                traced(trace, answer(&*reader, &mut waiting)).await;
             }
         }
     }
 }
 
 async fn answer(reader: &dyn Reader, waiting: &mut Vec<Ask>) {
-    let mut user_ids: Vec<UserId> = waiting.iter().map(|(user_id, _)| *user_id).collect();
+    let mut user_ids: Vec<UserId> = waiting.iter().map(|(user_id, ..)| *user_id).collect();
     user_ids.sort_unstable();
     user_ids.dedup();
     let users = reader.users(&user_ids).await.map_err(|error| logged(&error));
@@ -77,7 +79,7 @@ async fn answer(reader: &dyn Reader, waiting: &mut Vec<Ask>) {
     });
     let users: Result<BTreeMap<UserId, User>, _> =
         users.map(|users| users.into_iter().map(|user| (user.user_id, user)).collect());
-    for (user_id, reply) in waiting.drain(..) {
+    for (user_id, _, reply) in waiting.drain(..) {
         // A caller that went away has nobody to tell.
         let _ = reply.send(users.as_ref().map(|users| users.get(&user_id).copied()).map_err(Clone::clone));
     }

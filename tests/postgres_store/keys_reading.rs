@@ -304,9 +304,17 @@ async fn models_that_could_not_be_read_are_refused_from_whoever_writes_them() {
     let Some((url, store)) = fresh().await else { return };
     write(&mut *store.writer(), rows(&[account(1, "a")], &[])).await;
     let mut connection = super::support::postgres::connect(&url).await;
-    for unreadable in
-        ["", "fal-ai/flux", "[not json", "{\"a\":1}", "\"fal-ai/flux\"", "[1]", "[\"a\",[\"b\"]]", "null"]
-    {
+    for unreadable in [
+        "",
+        "fal-ai/flux",
+        "[not json",
+        "{\"a\":1}",
+        "\"fal-ai/flux\"",
+        "[1]",
+        "[\"a\",[\"b\"]]",
+        "null",
+        "[\"\\ud800\"]",
+    ] {
         let update = sqlx::query("UPDATE ts_fal_account SET allowed_apps = $1").bind(unreadable);
         assert!(update.execute(&mut connection).await.is_err(), "{unreadable}");
     }

@@ -156,9 +156,17 @@ async fn models_that_could_not_be_read_are_refused_from_whoever_writes_them() {
     let insert = "INSERT INTO scrip_workspaces (workspace) VALUES ('w');
         INSERT INTO ts_fal_account (name, api_key, workspace, created_at, updated_at, allowed_apps)
         VALUES ('one', 'k-1', 'w', '2026-01-01 00:00:00.000000', '2026-01-01 00:00:00.000000', ";
-    for unreadable in
-        ["", "fal-ai/flux", "[not json", "{\"a\":1}", "\"fal-ai/flux\"", "[1]", "[\"a\",[\"b\"]]", "null"]
-    {
+    for unreadable in [
+        "",
+        "fal-ai/flux",
+        "[not json",
+        "{\"a\":1}",
+        "\"fal-ai/flux\"",
+        "[1]",
+        "[\"a\",[\"b\"]]",
+        "null",
+        "[\"\\ud800\"]",
+    ] {
         let inserted = execute(&mut raw, &format!("{insert}'{unreadable}')")).await;
         assert!(inserted.is_err(), "{unreadable}");
     }

@@ -17,7 +17,7 @@ use crate::server::auth::{Role, Roles, Secret};
 use crate::store::tokens::{CreatedToken, MAX_LIVE, NewToken};
 
 /// Names that entries and the audit log know already as somebody else's.
-const RESERVED: [&str; 4] = ["anonymous", "cli", "keypool", "scrip"];
+const RESERVED: [&str; 5] = ["anonymous", "cli", "keypool", "schedule", "scrip"];
 const MAX_NAME: usize = 64;
 
 /// Make a token for a caller

@@ -105,9 +105,9 @@ where
     }
 
     fn call(&mut self, mut request: Request<Q>) -> Self::Future {
-        let record = Record::begin(&mut request, &self.calls);
-        let inner = in_span(record.as_ref(), || self.inner.call(request));
-        LoggedFuture { inner, record }
+        let (trace, record) = Record::begin(&mut request, &self.calls);
+        let inner = in_span(trace, record.as_ref(), || self.inner.call(request));
+        LoggedFuture { inner, trace, record }
     }
 }
 
@@ -125,27 +125,29 @@ struct Record {
 }
 
 impl Record {
-    /// `None` where nobody wants to know: that costs a few loads.
-    fn begin<Q>(request: &mut Request<Q>, calls: &Calls) -> Option<Self> {
+    /// `None` where nobody wants to know: that costs a few loads. The trace is known either way, for lines of its failures.
+    fn begin<Q>(request: &mut Request<Q>, calls: &Calls) -> (TraceId, Option<Self>) {
         // Of a method that is nobody's, the caller's words name no span.
         let incoming = begin(calls.known(request.uri().path()), request.headers());
+        let trace_id = incoming.trace_id.unwrap_or_else(new_trace_id);
         let is_logged = tracing::enabled!(target: TARGET, Level::INFO);
         if !calls.is_on() && incoming.span.is_disabled() && !is_logged {
-            return None;
+            return (trace_id, None);
         }
         calls.begun();
         let note = Note::kept();
         request.extensions_mut().insert(note.clone());
-        Some(Self {
+        let record = Self {
             method: request.uri().clone(),
             peer: request.extensions().get::<Peer>().copied(),
-            trace_id: incoming.trace_id.unwrap_or_else(new_trace_id),
+            trace_id,
             incoming,
             note,
             began: Instant::now(),
             ended: Ended::ABORTED,
             calls: calls.clone(),
-        })
+        };
+        (trace_id, Some(record))
     }
 
     /// Takes the status from a head or from trailers, if there is one.
@@ -209,6 +211,7 @@ pin_project! {
     pub(in crate::server) struct LoggedFuture<F> {
         #[pin]
         inner: F,
+        trace: TraceId,
         record: Option<Record>,
     }
 }
@@ -223,13 +226,14 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         let inner = this.inner;
-        let polled = in_span(this.record.as_ref(), || inner.poll(cx));
+        let trace = *this.trace;
+        let polled = in_span(trace, this.record.as_ref(), || inner.poll(cx));
         let Ok(response) = ready!(polled);
         let mut record = this.record.take();
         if let Some(record) = &mut record {
             record.hear(response.headers());
         }
-        Poll::Ready(Ok(response.map(|inner| LoggedBody { inner, record })))
+        Poll::Ready(Ok(response.map(|inner| LoggedBody { inner, trace, record })))
     }
 }
 
@@ -237,6 +241,7 @@ pin_project! {
     pub(in crate::server) struct LoggedBody<B> {
         #[pin]
         inner: B,
+        trace: TraceId,
         record: Option<Record>,
     }
 }
@@ -251,7 +256,7 @@ impl<B: Body> Body for LoggedBody<B> {
     ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
         let this = self.project();
         let inner = this.inner;
-        let frame = ready!(in_span(this.record.as_ref(), || inner.poll_frame(cx)));
+        let frame = ready!(in_span(*this.trace, this.record.as_ref(), || inner.poll_frame(cx)));
         if let Some(record) = this.record
             && let Some(Ok(frame)) = &frame
             && let Some(trailers) = frame.trailers_ref()
@@ -270,9 +275,9 @@ impl<B: Body> Body for LoggedBody<B> {
     }
 }
 
-fn in_span<T>(record: Option<&Record>, run: impl FnOnce() -> T) -> T {
-    match record {
-        Some(record) => in_trace(Some(record.trace_id), || record.incoming.span.in_scope(run)),
+fn in_span<T>(trace: TraceId, record: Option<&Record>, run: impl FnOnce() -> T) -> T {
+    in_trace(Some(trace), || match record {
+        Some(record) => record.incoming.span.in_scope(run),
         None => run(),
-    }
+    })
 }

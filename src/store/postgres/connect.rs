@@ -35,7 +35,7 @@ const ACQUIRE: Duration = Duration::from_secs(2);
 /// How much later than the client the server gives up on a statement: it ends those that nobody waits for any more.
 const GRACE: Duration = Duration::from_secs(1);
 /// How long after the readers have left a server they do not leave the next one.
-const STAY: Duration = Duration::from_secs(1);
+const STAY: Duration = Duration::from_secs(3);
 
 /// Where the database is, and how its sessions are set. Has no `Debug`: it holds the password.
 #[derive(Clone)]
@@ -57,6 +57,13 @@ pub(super) struct Kept {
     pub(super) connection: PgConnection,
     /// When it was made.
     since: Instant,
+}
+
+impl Kept {
+    /// It has just proved to be of a server that takes writes: what was told to go before does not mean it.
+    pub(super) fn may_stay_now(&mut self) {
+        self.since = Instant::now();
+    }
 }
 
 impl Target {

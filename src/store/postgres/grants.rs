@@ -39,27 +39,37 @@ const RIGHTS: [(&str, &str); 22] = [
     ("scrip_migrations", "SELECT"),
 ];
 
-/// The words of one right: without the columns that it is for.
-fn rights(of: &'static str) -> impl Iterator<Item = &'static str> {
+/// Numbers for new accounts are drawn before their rows are written.
+const ACCOUNT_IDS: &str = "ts_fal_account_id_seq";
+
+/// The words of the rights to a table, and whether each is to some of its columns alone.
+fn rights(of: &'static str) -> impl Iterator<Item = (&'static str, bool)> {
     // Columns are separated as rights are; none is called as a right is.
-    of.split(", ")
-        .map(|right| right.split(' ').next().unwrap_or(right))
-        .filter(|right| ["SELECT", "INSERT", "UPDATE", "DELETE"].contains(right))
+    of.split(", ").filter_map(|right| {
+        let (word, is_of_columns) = right.split_once(' ').map_or((right, false), |(word, _)| (word, true));
+        ["SELECT", "INSERT", "UPDATE", "DELETE"].contains(&word).then_some((word, is_of_columns))
+    })
 }
 
-/// Grants them to a role, all or none. The connection is that of the tables' owner: of another one PostgreSQL says no more
-/// than a warning, so what came of it is asked for.
+/// Grants them to a role, all or none, and takes back what else it had. The connection is that of the tables' owner, and has
+/// the migrator's lock: of another owner PostgreSQL says no more than a warning, so what came of it is asked for.
 pub(super) async fn grant(
     connection: &mut PgConnection,
     limit: Duration,
     role: &str,
 ) -> Result<(), StoreError> {
     const WHAT: &str = "granting the serving role what it needs";
+    if ["", "public", "none"].contains(&role) {
+        return Err(StoreError::Refused(format!(
+            "{role:?} is no role of its own: name the one that serves (deploy/postgres/roles.sql makes scrip_service)"
+        )));
+    }
     let quoted = format!("\"{}\"", role.replace('"', "\"\""));
-    let mut script: String =
-        RIGHTS.iter().map(|(table, rights)| format!("GRANT {rights} ON {table} TO {quoted};\n")).collect();
-    // Numbers for new accounts are drawn before their rows are written.
-    script.push_str(&format!("GRANT USAGE ON SEQUENCE ts_fal_account_id_seq TO {quoted};"));
+    let of_table = |(table, rights): &(&str, &str)| {
+        format!("REVOKE ALL ON {table} FROM {quoted};\nGRANT {rights} ON {table} TO {quoted};\n")
+    };
+    let mut script: String = RIGHTS.iter().map(of_table).collect();
+    script.push_str(&format!("GRANT USAGE ON SEQUENCE {ACCOUNT_IDS} TO {quoted};"));
     let granted = async {
         let mut transaction = connection.begin().await?;
         sqlx::raw_sql(AssertSqlSafe(script)).execute(&mut *transaction).await?;
@@ -77,8 +87,15 @@ pub(super) async fn grant(
         }
         other => other,
     })?;
-    let (_, missing) = missing(connection, limit, Some(role)).await?;
-    if missing.is_empty() { Ok(()) } else { Err(no_owner()) }
+    let Lacking { missing, closed_schema, .. } = lacking(connection, limit, Some(role)).await?;
+    match closed_schema {
+        _ if !missing.is_empty() => Err(no_owner()),
+        Some(schema) => Err(StoreError::Refused(format!(
+            "the role {quoted} has its rights to the tables now, and may not enter their schema: GRANT USAGE ON SCHEMA \
+             {schema} TO {quoted}, as deploy/postgres/roles.sql does"
+        ))),
+        None => Ok(()),
+    }
 }
 
 fn is_unknown_role(error: &(dyn std::error::Error + 'static)) -> bool {
@@ -94,7 +111,7 @@ pub(super) async fn check(
     limit: Duration,
     place: &str,
 ) -> Result<(), StoreError> {
-    let (role, missing) = missing(connection, limit, None).await?;
+    let Lacking { role, missing, .. } = lacking(connection, limit, None).await?;
     if missing.is_empty() {
         return Ok(());
     }
@@ -107,18 +124,43 @@ pub(super) async fn check(
     )))
 }
 
-/// A role, the connection's own if none is named, and what it lacks.
-async fn missing(
+/// What a role lacks.
+struct Lacking {
+    role: String,
+    missing: Vec<String>,
+    /// The tables' schema, if it may not enter it.
+    closed_schema: Option<String>,
+}
+
+/// Of the connection's own role, if none is named.
+async fn lacking(
     connection: &mut PgConnection,
     limit: Duration,
     role: Option<&str>,
-) -> Result<(String, Vec<String>), StoreError> {
+) -> Result<Lacking, StoreError> {
     const WHAT: &str = "asking what a role may do";
-    let needed = RIGHTS.iter().flat_map(|(table, of)| rights(of).map(move |right| (*table, right)));
-    let (tables, rights): (Vec<&str>, Vec<&str>) = needed.unzip();
-    let asked = sqlx::query(include_str!("sql/missing_grants.sql")).bind(tables).bind(rights).bind(role);
+    let (mut tables, mut words, mut of_columns) = (Vec::new(), Vec::new(), Vec::new());
+    for (table, of) in RIGHTS {
+        for (word, is_of_columns) in rights(of) {
+            tables.push(table);
+            words.push(word);
+            of_columns.push(is_of_columns);
+        }
+    }
+    let asked = sqlx::query(include_str!("sql/missing_grants.sql"))
+        .bind(tables)
+        .bind(words)
+        .bind(of_columns)
+        .bind(ACCOUNT_IDS)
+        .bind(role);
     let row = session::row(connection, limit, asked).await.map_err(|trouble| trouble.store_error(WHAT))?;
-    let read = || Ok((row.try_get("role")?, row.try_get("missing")?));
+    let read = || {
+        Ok(Lacking {
+            role: row.try_get("role")?,
+            missing: row.try_get("missing")?,
+            closed_schema: row.try_get("closed_schema")?,
+        })
+    };
     read().map_err(|error| store_error(WHAT, error))
 }
 
@@ -142,7 +184,7 @@ mod tests {
 
     #[test]
     fn a_right_to_columns_is_asked_for_by_its_word() {
-        let words: Vec<&str> = rights("SELECT, INSERT, UPDATE (account_id, pass, page), DELETE").collect();
-        assert_eq!(words, ["SELECT", "INSERT", "UPDATE", "DELETE"]);
+        let words: Vec<_> = rights("SELECT, INSERT, UPDATE (account_id, pass, page), DELETE").collect();
+        assert_eq!(words, [("SELECT", false), ("INSERT", false), ("UPDATE", true), ("DELETE", false)]);
     }
 }

@@ -47,7 +47,10 @@ pub async fn migrate(url: &str, options: &Options) -> Result<MigrationReport, St
         distribute(&mut connection, target.limit).await?;
     }
     if let Some(role) = &options.grant_to {
+        // Two that grant at once are in each other's way.
+        connection.lock().await.map_err(migration_error)?;
         grants::grant(&mut connection, target.limit, role).await?;
+        connection.unlock().await.map_err(migration_error)?;
     }
     // Nothing is left to be said: a server that is gone by now has done its part.
     connection.close().await.ok();

@@ -71,11 +71,12 @@ impl PostgresWriter {
             .await
         {
             Ok(()) => {
-                self.connection = Some(kept);
                 if std::mem::take(&mut self.met_read_only) {
                     // Readers that connected in the meantime may have reached the old server again.
                     self.target.leave_again();
+                    kept.may_stay_now();
                 }
+                self.connection = Some(kept);
                 Transacted::Committed
             }
             Err(outcome) if mutants::on(Mutant::CancelledTransaction) => {
