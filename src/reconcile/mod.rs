@@ -4,7 +4,7 @@
 //!
 //! | phase | where | what |
 //! |---|---|---|
-//! | begin | [`Handle::start`] | the period is checked, the run's row written; any replica may work at it |
+//! | begin | [`Handle::start`], `schedule` | the period is checked, the run's row written; any replica may work at it |
 //! | take up | `worker`, `retry` | one process at a time, by a lease that it renews, and whoever takes up last alone may write; the least tried first, then the oldest |
 //! | fetch | `fetch` | balances and names of workspaces, then events and usage, through one account a workspace; each page is kept with the place after it |
 //! | judge | `judge` | one snapshot, folded by [`crate::audit`]; findings, rows and costs are kept in chunks |
@@ -27,6 +27,7 @@ mod period;
 mod progress;
 mod retry;
 mod run;
+mod schedule;
 mod settings;
 mod summary;
 mod usage;

@@ -29,7 +29,7 @@ use crate::keypool::AccountId;
 use crate::ledger::{Micros, Text, UserId};
 
 pub(in crate::store) use places::{CHUNK, Sighting, rank, sightings};
-pub use run::{Begun, NewRun, Run, RunChange, RunState, Turn, WriteError};
+pub use run::{Begun, NewRun, Outline, Run, RunChange, RunState, Turn, WriteError};
 
 /// What is kept of a page that could not be read.
 pub const GARBAGE_BYTES: usize = 64 << 10;
@@ -151,6 +151,13 @@ pub trait ReconcileStore: Send + Sync + 'static {
 
     /// Runs newest first.
     fn list_runs(&self, page: super::Page) -> BoxFuture<'_, Result<Vec<Run>, StoreError>>;
+
+    /// The runs that this actor began, newest first.
+    fn runs_of<'a>(
+        &'a self,
+        actor: &'a str,
+        page: super::Page,
+    ) -> BoxFuture<'a, Result<Vec<Outline>, StoreError>>;
 
     /// Runs that are not over, oldest first.
     fn unfinished_runs(&self) -> BoxFuture<'_, Result<Vec<Run>, StoreError>>;

@@ -7,5 +7,6 @@ mod faults;
 mod retries;
 mod rules;
 mod runs;
+mod schedule;
 mod workspaces;
 mod world;
