@@ -209,6 +209,35 @@ fn a_task_that_may_yet_be_billed_is_not_held_against_its_report() {
 }
 
 #[test]
+fn a_bill_that_may_be_there_in_part_is_not_held_against_the_report_before_the_lag_has_passed() {
+    let judge = |now: i64, time| {
+        let scope = Scope { now: at(now), ..sample::scope() };
+        // Two events make up the report; the first of them has come.
+        let rows = vec![Event { time, ..sample::event("a", 50_000_000) }];
+        let (report, out) = audit(scope, vec![sample::account(1, "w")], vec![task("a", "k1")], rows);
+        let row = &report.workspaces[0];
+        let fires = out.findings.iter().any(|finding| finding.rule == Rule::A1);
+        (fires, row.billed_nano_usd, row.recorded_nano_usd)
+    };
+    let ended = HOUR + MINUTE;
+    assert_eq!(judge(ended + 2 * MINUTE, at(ended)), (false, 0, 0), "it is two minutes old");
+    assert_eq!(judge(ended + 30 * MINUTE, at(ended)), (true, 50_000_000, 100_000_000));
+}
+
+#[test]
+fn a_model_that_fals_usage_bills_is_not_called_unbilled_where_its_events_are_missing() {
+    let fires = |cost| {
+        let usage = Some(usage(at(0), at(10 * DAY), &[(FLUX, "image", 1, cost)]));
+        let accounts = vec![sample::account(1, "w"), Account { usage, ..sample::account(2, "v") }];
+        let findings = audit(sample::scope(), accounts, vec![task("a", "k1")], vec![]).1.findings;
+        let of = |rule| findings.iter().any(|finding| finding.rule == rule);
+        (of(Rule::A2), of(Rule::B7))
+    };
+    assert_eq!(fires(5_000_000), (false, true), "the usage and the events disagree");
+    assert_eq!(fires(0), (true, false));
+}
+
+#[test]
 fn a2_hears_of_completed_tasks_that_were_paid_for_and_have_no_bill() {
     let fires = |task: Task, cost: Option<i64>| {
         let rows = cost.map(|cost| sample::event("a", cost)).into_iter().collect();
