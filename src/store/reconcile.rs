@@ -249,7 +249,7 @@ pub trait ReconcileStore: Send + Sync + 'static {
 /// next rows, at most `limit`; an empty answer is the end.
 pub trait Evidence: Send {
     /// Every account there is or was, with every key id that was ever leased of it, its workspace, and the balance that
-    /// is known as of the snapshot; `fetch` ([`audit::Fetch::NotAsked`]), `selected` (false) and `usage` are the run's to
+    /// is known, of the time when the audit log has its last change (else of the account's own beginning); `fetch` ([`audit::Fetch::NotAsked`]), `selected` (false) and `usage` are the run's to
     /// fill in.
     fn accounts(&mut self) -> BoxFuture<'_, Result<Vec<audit::Account>, StoreError>>;
 
