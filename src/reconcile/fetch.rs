@@ -36,6 +36,8 @@ pub(super) struct Fetcher<'a> {
     pub(super) turn: Turn,
     /// The period that billing events are asked for.
     pub(super) events: (Micros, Micros),
+    /// The period that the usage is asked for.
+    pub(super) usage: (Micros, Micros),
     /// Workspaces that are asked at once.
     pub(super) parallel: usize,
     pub(super) reporter: &'a Reporter,
@@ -166,24 +168,28 @@ impl Fetcher<'_> {
     }
 
     async fn usage(&self, key: &fal::ApiKey, mut row: FetchRow) -> Result<(), Halt> {
-        let asked = Window::new(self.run.start, self.run.end)
+        let asked = Window::new(self.usage.0, self.usage.1)
             .and_then(|window| self.client.usage(key, UsageQuery::totals(window)));
         let mut pages = match asked {
             Ok(pages) => pages,
             Err(error) => return self.fail(row, &error).await,
         };
         // The totals are of the whole period, and the same on every page.
-        let summary = match self.unless_stopped(pages.next_page()).await? {
-            Ok(page) => page.map(|page| page.rows.summary).unwrap_or_default(),
+        let (summary, raw) = match self.unless_stopped(pages.next_page()).await? {
+            Ok(Some(page)) => (page.rows.summary, page.raw),
+            Ok(None) => Default::default(),
             Err(error) => return self.fail(row, &error).await,
         };
-        match pages::usage_json(&summary) {
+        match pages::usage_json(&summary, self.usage) {
             Ok(json) => {
                 row.rows = i64::try_from(summary.len()).unwrap_or(i64::MAX);
                 row.result = json.into();
                 self.end(row).await
             }
-            Err(why) => self.refuse(row, &why).await,
+            Err(why) => {
+                row.garbage = cut(&raw);
+                self.refuse(row, &why).await
+            }
         }
     }
 

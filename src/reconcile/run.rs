@@ -241,6 +241,7 @@ impl Work<'_> {
             run,
             turn: self.turn,
             events,
+            usage: usage(run, &settings, evidence_time),
             parallel: parts.options.parallel,
             reporter: self.reporter,
         };
@@ -295,6 +296,15 @@ fn events(run: &Run, settings: &Settings) -> (Micros, Micros) {
     let audit::Thresholds { billing_lag_micros: lag, stuck_after_micros: stuck, .. } = settings.thresholds;
     let start = run.start.plus(stuck.saturating_add(lag).saturating_neg());
     (start, run.end.plus(stuck.saturating_add(lag)).min(run.create_time).max(run.end))
+}
+
+/// The period that the usage is asked for: as much of the run's as is older than the lag, since rule B7 holds it against
+/// the events of the same time, and fal may still write to both where it is younger. Of a period that is younger all of
+/// it: there is nothing to judge, but something to show.
+fn usage(run: &Run, settings: &Settings, evidence_time: Micros) -> (Micros, Micros) {
+    let due = evidence_time.plus(settings.thresholds.billing_lag_micros.saturating_neg());
+    let end = if due > run.start { run.end.min(due) } else { run.end };
+    (run.start, end)
 }
 
 /// Tells a run's row how far it is, and keeps the lease of the work; where that is lost, the work is to stop.
