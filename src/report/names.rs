@@ -90,7 +90,7 @@ const FIGURES: &[(&str, &str, &str)] = &[
     ("task_id", "task", "任务"),
     ("task_ids", "tasks such as", "任务（部分）"),
     ("tasks", "tasks", "任务数"),
-    ("threshold_bp", "threshold", "阈值"),
+    ("threshold_bp", "threshold share", "阈值比例"),
     ("threshold_micros", "threshold", "阈值"),
     ("threshold_nano_usd", "threshold", "阈值"),
     ("threshold_points", "threshold in points", "积分阈值"),
@@ -110,7 +110,7 @@ mod tests {
     fn figures_are_found_by_name() {
         assert!(FIGURES.windows(2).all(|pair| pair[0].0 < pair[1].0), "sorted");
         assert_eq!(figure("billed_nano_usd", Language::English), Some("billed"));
-        assert_eq!(figure("threshold_bp", Language::Chinese), Some("阈值"));
+        assert_eq!(figure("threshold_bp", Language::Chinese), Some("阈值比例"));
         assert_eq!(figure("of_tomorrow", Language::English), None);
     }
 
