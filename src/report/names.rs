@@ -37,6 +37,17 @@ pub(super) const fn rule(rule: Rule, language: Language) -> &'static str {
     }
 }
 
+/// What fal is asked for; the word itself where this version does not know it.
+pub(super) fn source(source: &'static str, language: Language) -> &'static str {
+    match (source, language) {
+        ("billing_events", Language::English) => "billing events",
+        ("billing_events", Language::Chinese) => "计费事件",
+        ("usage", Language::Chinese) => "用量",
+        ("balance", Language::Chinese) => "余额",
+        (other, _) => other,
+    }
+}
+
 /// What an id or a figure of a finding is called. `None` for a name that this version does not know: then the name
 /// itself is printed.
 pub(super) fn figure(name: &str, language: Language) -> Option<&'static str> {

@@ -11,6 +11,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
+use jiff::tz::TimeZone;
 use uuid::Uuid;
 
 use self::period::When;
@@ -138,7 +139,8 @@ async fn audit(args: &AuditCommand, desk: &Desk) -> Result<ExitCode, Failure> {
     let run = show::wait(&desk.handle, begun.run.id).await?;
     let summary = show::summary(&run)?;
     let target = args.output.clone().map_or(Target::Stdout, Target::File);
-    let options = target.options(args.format.into(), args.lang.into());
+    let mut options = target.options(args.format.into(), args.lang.into());
+    options.timezone = TimeZone::get(&args.audit.timezone).unwrap_or(TimeZone::UTC);
     show::write(&desk.handle, &run, &target, options).await?;
     show::say_failures(&summary);
     Ok(match run.state {

@@ -87,8 +87,9 @@ pub(in crate::cli) async fn write(
 ) -> Result<(), Failure> {
     // What the run left, whole.
     summary(run)?;
-    let kept = handle.summary(run).await.map_err(of_error)?;
-    let mut report = kept.ok_or_else(unreadable)?.report;
+    let kept = handle.summary(run).await.map_err(of_error)?.ok_or_else(unreadable)?;
+    let gaps = gaps(run, &kept);
+    let mut report = kept.report;
     read_rows(handle, run.id, &mut report).await?;
     let mut writer = target.open()?;
     // People are shown the gravest; programs get them all, a page at a time.
@@ -99,7 +100,7 @@ pub(in crate::cli) async fn write(
     let (sender, mut findings) = mpsc::channel::<Finding>(PAGE as usize);
     let writing = tokio::task::spawn_blocking(move || {
         let findings = std::iter::from_fn(|| findings.blocking_recv());
-        report::render(&report, findings, &options, &mut *writer).and_then(|()| writer.flush())
+        report::render(&report, &gaps, findings, &options, &mut *writer).and_then(|()| writer.flush())
     });
     let read = send_findings(handle, run.id, wanted, sender).await;
     let written = writing.await.map_err(|_| Failure::could_not_run("the report could not be written"))?;
@@ -113,6 +114,24 @@ pub(in crate::cli) fn summary(run: &Run) -> Result<Summary, Failure> {
         return Err(Failure::CouldNotRun(format!("the reconciliation failed: {}", run.error)));
     }
     Summary::from_json(&run.summary).ok_or_else(unreadable)
+}
+
+/// What the report does not hold.
+fn gaps(run: &Run, kept: &Summary) -> report::Gaps {
+    let not_fetched = kept.failures.iter().map(|failure| report::NotFetched {
+        account_id: failure.account_id,
+        account: failure.account_name.clone(),
+        workspace: failure.workspace.clone(),
+        source: failure.source.as_str(),
+        reason: failure.reason.as_str(),
+        http_status: failure.http_status,
+        message: failure.message.clone(),
+    });
+    report::Gaps {
+        is_partial: run.state == RunState::Partial,
+        not_fetched: not_fetched.collect(),
+        unlisted_disagreements: kept.unlisted_disagreements,
+    }
 }
 
 fn unreadable() -> Failure {
