@@ -63,6 +63,9 @@ const WORK: &str = "reconcile";
 /// The lease of the process that refreshes balances.
 const BALANCES: &str = "reconcile-balances";
 
+/// Who is written as the actor of a run that a command of an operator began.
+pub const COMMAND: &str = "cli";
+
 /// Which runs a process works at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Works {

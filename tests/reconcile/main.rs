@@ -4,6 +4,7 @@
 
 mod evidence;
 mod faults;
+mod left;
 mod retries;
 mod rules;
 mod runs;

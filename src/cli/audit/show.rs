@@ -17,6 +17,9 @@ use crate::report;
 /// Rows of one read.
 const PAGE: u32 = 1_000;
 
+/// How long a run may wait for its turn before that is said.
+const PATIENCE: Duration = Duration::from_secs(2);
+
 /// The language of a report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(in crate::cli) enum Lang {
@@ -71,8 +74,24 @@ fn terminal_width() -> Option<usize> {
 pub(in crate::cli) async fn wait(handle: &Handle, run_id: i64) -> Result<Run, Failure> {
     let mut bar = Bar::new();
     let mut watch = handle.watch(run_id);
-    while let Some(seen) = watch.next().await.map_err(of_error)? {
-        bar.show(&seen);
+    let mut told = false;
+    loop {
+        tokio::select! {
+            biased;
+            seen = watch.next() => match seen.map_err(of_error)? {
+                Some(seen) => bar.show(&seen),
+                None => break,
+            },
+            () = tokio::time::sleep(PATIENCE), if !told => {
+                // Nobody has taken it up: this process would have, had it the turn.
+                told = handle.get(run_id).await.map_err(of_error)?.attempt == 0;
+                if told {
+                    let said = "waiting: another process works at a reconciliation. This one follows once that is over, or 30 s \
+                                after it fell silent";
+                    bar.0.suspend(|| eprintln!("{said}"));
+                }
+            }
+        }
     }
     bar.0.finish_and_clear();
     handle.get(run_id).await.map_err(of_error)
@@ -272,7 +291,7 @@ impl Bar {
             self.0.set_style(style);
         }
         let what = match phase {
-            Phase::Fetching => "asking fal, workspaces",
+            Phase::Fetching => "asking fal, answers",
             Phase::Matching => "matching tasks and events",
             Phase::Checking => "checking the ledgers, users",
             Phase::Applying => "writing costs, tasks",
