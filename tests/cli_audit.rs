@@ -110,11 +110,16 @@ fn what_cannot_be_audited_is_said_before_anything_is_begun() {
     desk.run("audit --start 2199-01-01").refused_with(2, &["future"]);
     desk.run("audit --ids 4").refused_with(2, &["account 4"]);
     desk.run("audit --timezone Nowhere/Land").refused_with(2, &["timezone", "Nowhere/Land"]);
+    desk.run("audit --spike-active-days 8").refused_with(2, &["spike-active-days", "spike-window"]);
     desk.run("audit --output missing/report.html").refused_with(2, &["missing"]);
     desk.run("audit --fal-base-url http://127.0.0.1:1/v1").refused_with(2, &["fal-base-url"]);
-    for wrong in
-        ["audit --start yesterday", "audit --points-per-usd 0", "audit --ids x", "audit --format pdf"]
-    {
+    for wrong in [
+        "audit --start yesterday",
+        "audit --points-per-usd 0",
+        "audit --ids x",
+        "audit --format pdf",
+        "audit --cost-gap 10%",
+    ] {
         assert_eq!(desk.run(wrong).code, 2, "{wrong}");
     }
     assert_eq!(

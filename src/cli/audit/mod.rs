@@ -23,7 +23,7 @@ use super::keyring;
 use super::output::Out;
 use super::session::{Prepare, Session, close, open};
 use crate::clock::System;
-use crate::config::{AuditArgs, DatabaseArgs, DatabaseUrl, FalArgs, KekArgs};
+use crate::config::{AuditArgs, DatabaseArgs, DatabaseUrl, FalArgs, KekArgs, ThresholdArgs};
 use crate::keypool::AccountId;
 use crate::ledger::{Text, UserId};
 use crate::reconcile::{COMMAND, Handle, Options, Reconciler, RunState, Settings, Start, Works};
@@ -86,6 +86,8 @@ pub(super) struct AuditCommand {
     #[command(flatten)]
     audit: AuditArgs,
     #[command(flatten)]
+    thresholds: ThresholdArgs,
+    #[command(flatten)]
     fal: FalArgs,
     #[command(flatten)]
     keks: KekArgs,
@@ -117,7 +119,7 @@ impl From<ReportFormat> for report::Format {
 }
 
 pub(super) async fn run(args: AuditCommand, _out: &mut Out) -> Result<ExitCode, Failure> {
-    let settings = args.audit.settings().map_err(Failure::CouldNotRun)?;
+    let settings = args.audit.settings(&args.thresholds).map_err(Failure::CouldNotRun)?;
     if let Some(path) = &args.output {
         show::check_writable(path)?;
     }
