@@ -298,23 +298,29 @@ impl Tally {
                 stray: tally.stray,
                 billed_nano_usd: tally.billed,
                 recorded_nano_usd: tally.recorded,
-                models: self.workspace_models(tally, usage),
+                models: self.workspace_models(tally, usage, same_period.is_some()),
             }
         };
         all.map(row).collect()
     }
 
-    fn workspace_models(&self, tally: &WorkspaceTally, usage: Option<&Usage>) -> Vec<WorkspaceModelRow> {
+    fn workspace_models(
+        &self,
+        tally: &WorkspaceTally,
+        usage: Option<&Usage>,
+        same_period: bool,
+    ) -> Vec<WorkspaceModelRow> {
         let mut usage = usage.map(by_model).unwrap_or_default();
         let mut rows: BTreeMap<&Text, WorkspaceModelRow> = BTreeMap::new();
         for (place, model) in &tally.models {
             let Some(name) = self.models.get(*place as usize).map(|model| &model.name) else { continue };
-            let units = UnitRow { unit: "".into(), units_nano: model.units_nano };
             let usage = usage.remove(name);
+            let unit = usage.as_ref().and_then(ModelUsage::only_unit).unwrap_or_default();
+            let units = UnitRow { unit, units_nano: model.units_nano };
             let row = WorkspaceModelRow {
                 model: Text::clone(name),
                 usage_nano_usd: usage.as_ref().map(|usage| usage.cost),
-                units: usage.map_or_else(|| vec![units], ModelUsage::into_rows),
+                units: usage.filter(|_| same_period).map_or_else(|| vec![units], ModelUsage::into_rows),
                 events: model.events,
             };
             rows.insert(name, row);
@@ -363,6 +369,12 @@ struct ModelUsage {
 }
 
 impl ModelUsage {
+    /// The name of its unit, if it has one alone: then the events are in it as well.
+    fn only_unit(&self) -> Option<Text> {
+        let mut units = self.units.keys();
+        units.next().filter(|_| units.next().is_none()).cloned()
+    }
+
     fn into_rows(self) -> Vec<UnitRow> {
         self.units.into_iter().map(|(unit, units_nano)| UnitRow { unit, units_nano }).collect()
     }

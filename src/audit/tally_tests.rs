@@ -165,7 +165,18 @@ fn the_usage_of_the_same_period_is_official_and_has_its_own_units() {
     for (start, end) in [(at(1), at(10 * DAY)), (at(0), at(10 * DAY - 1))] {
         let row = &judge(start, end).workspaces[0];
         assert_eq!((row.official_cost_nano_usd, row.usage_nano_usd), (45_000_100, Some(45_000_000)));
+        assert_eq!(row.models[0].units, [unit("", 1_000_000_000)], "as many as the events have");
     }
+}
+
+#[test]
+fn units_of_events_have_the_name_that_the_usage_has_for_them() {
+    let usage = Some(usage(at(0), at(DAY), &[(FLUX, "image", 2, 40_000_000)]));
+    let accounts = vec![Account { usage, ..sample::account(1, "w") }];
+    let events = vec![sample::event("a", 45_000_100)];
+    let report = audit(sample::scope(), accounts, vec![task("a", "k1")], events).0;
+    let expected = UnitRow { unit: "image".into(), units_nano: 1_000_000_000 };
+    assert_eq!(report.workspaces[0].models[0].units, [expected]);
 }
 
 #[test]
