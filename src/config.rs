@@ -10,6 +10,7 @@ mod layers;
 mod reconcile;
 mod security;
 mod telemetry;
+mod thresholds;
 mod values;
 
 use std::net::SocketAddr;
@@ -23,6 +24,7 @@ pub use layers::{ConfigError, parse};
 pub use reconcile::{AuditArgs, DecimalRate, FalArgs, ScheduleArgs};
 pub use security::{AuthMode, SecurityArgs, SecurityPlan};
 pub use telemetry::{OtlpProtocol, Signals, TelemetryArgs};
+pub use thresholds::ThresholdArgs;
 pub use values::{DatabaseUrl, HumanDuration, Scheme};
 
 use crate::engine;

@@ -110,11 +110,16 @@ fn what_cannot_be_audited_is_said_before_anything_is_begun() {
     desk.run("audit --start 2199-01-01").refused_with(2, &["future"]);
     desk.run("audit --ids 4").refused_with(2, &["account 4"]);
     desk.run("audit --timezone Nowhere/Land").refused_with(2, &["timezone", "Nowhere/Land"]);
+    desk.run("audit --spike-active-days 8").refused_with(2, &["spike-active-days", "spike-window"]);
     desk.run("audit --output missing/report.html").refused_with(2, &["missing"]);
     desk.run("audit --fal-base-url http://127.0.0.1:1/v1").refused_with(2, &["fal-base-url"]);
-    for wrong in
-        ["audit --start yesterday", "audit --points-per-usd 0", "audit --ids x", "audit --format pdf"]
-    {
+    for wrong in [
+        "audit --start yesterday",
+        "audit --points-per-usd 0",
+        "audit --ids x",
+        "audit --format pdf",
+        "audit --cost-gap 10%",
+    ] {
         assert_eq!(desk.run(wrong).code, 2, "{wrong}");
     }
     assert_eq!(
@@ -122,4 +127,86 @@ fn what_cannot_be_audited_is_said_before_anything_is_begun() {
             .code,
         0
     );
+}
+
+/// A signal to a command that waits for a fal which never answers.
+fn stopped_by(signal: &str) -> (i32, String, Value) {
+    let desk = Desk::empty();
+    assert_eq!(desk.run("demo --jobs 60 --keep kept").code, 0);
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let fal = format!("http://{}/v1", silent.local_addr().unwrap());
+    let url = format!("sqlite://{}", desk.path("kept/scrip.db").display());
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_scrip"));
+    let child = command
+        .args(["audit", "--start", "2025-11-11", "--end", "2025-11-11", "--apply-costs"])
+        .args(["--database-url", &url, "--fal-base-url", &fal, "--fal-allow-loopback"])
+        .current_dir(desk.path(""))
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    // It has begun once it asks.
+    let _asked = silent.accept().unwrap();
+    let pid = child.id().to_string();
+    assert!(std::process::Command::new("kill").args([signal, &pid]).status().unwrap().success());
+    let ended = child.wait_with_output().unwrap();
+    assert_eq!(String::from_utf8(ended.stdout).unwrap(), "");
+    // The lease was given back: the next one has not to wait for it.
+    let began = tokio::time::Instant::now();
+    let away = "--fal-base-url http://127.0.0.1:1/v1 --fal-allow-loopback";
+    let next = desk.run(&format!("audit {DAY} --database-url {url} {away} --format json"));
+    assert!(began.elapsed() < std::time::Duration::from_secs(25), "{:?}", next.err);
+    assert!(!next.err.contains("waiting"), "{}", next.err);
+    let report = serde_json::from_str(&next.out).unwrap();
+    (ended.status.code().unwrap(), String::from_utf8(ended.stderr).unwrap(), report)
+}
+
+#[test]
+fn an_audit_that_is_stopped_ends_its_run_and_lets_the_next_one_begin() {
+    for (signal, name, code) in [("-INT", "SIGINT", 130), ("-TERM", "SIGTERM", 143)] {
+        let (ended, said, report) = stopped_by(signal);
+        assert_eq!(ended, code, "{said}");
+        assert!(said.contains(&format!("stopped by {name}: reconciliation 2 is ended as FAILED")), "{said}");
+        // The next one says in its report what it could not fetch.
+        assert_eq!(report["state"], "partial");
+        assert_eq!(report["not_fetched"][0]["reason"], "UPSTREAM_UNAVAILABLE");
+    }
+}
+
+#[test]
+fn an_audit_that_waits_for_another_ones_turn_says_so() {
+    let desk = Desk::empty();
+    assert_eq!(desk.run("demo --jobs 60 --keep kept").code, 0);
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let fal = format!("http://{}/v1", silent.local_addr().unwrap());
+    let url = format!("sqlite://{}", desk.path("kept/scrip.db").display());
+    let audit = || {
+        std::process::Command::new(env!("CARGO_BIN_EXE_scrip"))
+            .args(["audit", "--start", "2025-11-11", "--end", "2025-11-11", "--database-url", &url])
+            .args(["--fal-base-url", &fal, "--fal-allow-loopback"])
+            .current_dir(desk.path(""))
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::piped())
+            .spawn()
+            .unwrap()
+    };
+    let stop = |child: std::process::Child| {
+        assert!(
+            std::process::Command::new("kill")
+                .args(["-INT", &child.id().to_string()])
+                .status()
+                .unwrap()
+                .success()
+        );
+        let ended = child.wait_with_output().unwrap();
+        assert_eq!(ended.status.code(), Some(130));
+        String::from_utf8(ended.stderr).unwrap()
+    };
+    let first = audit();
+    let _asked = silent.accept().unwrap();
+    let second = audit();
+    std::thread::sleep(std::time::Duration::from_secs(6));
+    let said = stop(second);
+    assert!(said.contains("waiting: another process works at a reconciliation."), "{said}");
+    assert!(!stop(first).contains("waiting"));
 }

@@ -15,7 +15,8 @@ words! {
     }
 }
 
-/// One message in every language. `{name}` stands for an id or a figure, printed in the unit its name ends with.
+/// One message in every language. `{name}` stands for an id or a figure, printed in the unit its name ends with;
+/// `{name:one|many}` for the words that go with that number.
 struct Phrase {
     en: &'static str,
     zh: &'static str,
@@ -49,6 +50,9 @@ impl Finding {
 
     /// Prints an id, else a figure; `?` for what the finding does not have.
     fn print(&self, name: &str, language: Language, out: &mut String) {
+        if let Some((name, (one, many))) = words_of_number(name) {
+            return out.push_str(if self.evidence.number(name) == Some(1) { one } else { many });
+        }
         let number = |id: Option<i64>| id.map(|id| Figure::Number(id.into()));
         let text = |id: &Option<super::Text>| id.as_ref().map(Figure::from);
         let id = match name {
@@ -65,6 +69,12 @@ impl Finding {
             None => out.push('?'),
         }
     }
+}
+
+/// The words of `name:one|many`.
+fn words_of_number(placeholder: &str) -> Option<(&str, (&str, &str))> {
+    let (name, words) = placeholder.split_once(':')?;
+    Some((name, words.split_once('|')?))
 }
 
 impl Figure {
@@ -121,23 +131,41 @@ fn decimal(number: i128, places: u32) -> String {
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
-/// A length of time in the largest unit of which it is a whole number.
+/// A length of time as people say it: in its largest unit and the next smaller one, rounded to that, a half up. Hours are
+/// the largest up to two days: 36 h is a usual way to say it.
 fn print_length(micros: i128, language: Language, out: &mut String) {
-    let units = [
+    const UNITS: [(u128, &str, &str); 6] = [
+        (86_400_000_000, " d", " 天"),
         (3_600_000_000, " h", " 小时"),
         (60_000_000, " min", " 分钟"),
         (1_000_000, " s", " 秒"),
+        (1_000, " ms", " 毫秒"),
         (1, " µs", " 微秒"),
     ];
-    for (size, en, zh) in units {
-        if micros.checked_rem(size) == Some(0) {
-            let unit = match language {
-                Language::English => en,
-                Language::Chinese => zh,
-            };
-            let _ = write!(out, "{}{unit}", micros.checked_div(size).unwrap_or_default());
-            return;
-        }
+    let length = micros.unsigned_abs();
+    let fits = |(at, (size, ..)): &(usize, &(u128, &str, &str))| {
+        length >= if *at == 0 { size.saturating_mul(2) } else { *size }
+    };
+    let at = UNITS.iter().enumerate().find(fits).map_or(3, |(at, _)| at);
+    let [large, small] = [at, at.saturating_add(1)].map(|at| UNITS.get(at).unwrap_or(&UNITS[5]));
+    let half = small.0.checked_div(2).unwrap_or_default();
+    let rounded = length.saturating_add(half).checked_div(small.0).unwrap_or_default();
+    let of_large = large.0.checked_div(small.0).unwrap_or(1);
+    let parts = [
+        (rounded.checked_div(of_large).unwrap_or_default(), large),
+        (rounded.checked_rem(of_large).unwrap_or_default(), small),
+    ];
+    out.push_str(if micros < 0 { "-" } else { "" });
+    let mut gap = "";
+    for (number, (_, en, zh)) in parts.into_iter().enumerate().filter_map(|(place, (number, unit))| {
+        (number > 0 || (place == 0 && rounded == 0)).then_some((number, unit))
+    }) {
+        let unit = match language {
+            Language::English => en,
+            Language::Chinese => zh,
+        };
+        let _ = write!(out, "{gap}{number}{unit}");
+        gap = " ";
     }
 }
 
@@ -148,7 +176,7 @@ fn phrase(finding: &Finding) -> Phrase {
             zh: "工作区 {workspace}：fal 计费 {billed_nano_usd}，任务记录 {recorded_nano_usd}；相差 {gap_nano_usd}，超过账单的 {threshold_bp}。",
         },
         Rule::A2 => Phrase {
-            en: "Model {app_name}: {tasks} completed tasks were charged {net_points} points, and fal bills nothing for the model.",
+            en: "Model {app_name}: {tasks} completed {tasks:task was|tasks were} charged {net_points} {net_points:point|points}, and fal bills nothing for the model.",
             zh: "模型 {app_name}：{tasks} 个已完成任务向用户收取了 {net_points} 积分，而 fal 对该模型没有任何计费。",
         },
         Rule::A3 if finding.evidence.text("of") == Some("model") => Phrase {
@@ -160,15 +188,15 @@ fn phrase(finding: &Finding) -> Phrase {
             zh: "工作区 {workspace}：fal 对请求 {online_task_id}（{app_name}）计费 {billed_nano_usd}，但没有对应的任务。",
         },
         Rule::A4 => Phrase {
-            en: "User {user_id}: the tasks charged {charged_points} points, the ledger consumed {consumed_points} points and {consumed_cash_points} of cash for them; difference {difference_points}.",
+            en: "User {user_id}: the tasks charged {charged_points} {charged_points:point|points}, the ledger consumed {consumed_points} {consumed_points:point|points} and {consumed_cash_points} of cash for them; difference {difference_points}.",
             zh: "用户 {user_id}：任务收取 {charged_points} 积分，账本为其消耗积分 {consumed_points}、现金 {consumed_cash_points}；差额 {difference_points}。",
         },
         Rule::A5 if finding.evidence.number("consumed_points") == Some(0) => Phrase {
-            en: "User {user_id}, {day}: {refunded_points} points were refunded on a day without consumption.",
+            en: "User {user_id}, {day}: {refunded_points} {refunded_points:point was|points were} refunded on a day without consumption.",
             zh: "用户 {user_id}，{day}：当日没有消费，却退款 {refunded_points} 积分。",
         },
         Rule::A5 => Phrase {
-            en: "User {user_id}, {day}: {refunded_points} points refunded of {consumed_points} consumed, more than {threshold_bp}.",
+            en: "User {user_id}, {day}: {refunded_points} {refunded_points:point|points} refunded of {consumed_points} consumed, more than {threshold_bp}.",
             zh: "用户 {user_id}，{day}：消费 {consumed_points} 积分，退款 {refunded_points} 积分，超过 {threshold_bp}。",
         },
         Rule::A6 => Phrase {
@@ -206,11 +234,11 @@ fn phrase_b(finding: &Finding) -> Phrase {
             zh: "账本：{table}，{key}：{what} 应为 {expected}，实为 {found}。",
         },
         Rule::B5 => Phrase {
-            en: "Task {task_id} of user {user_id} ({app_name}): {net_points} points are worth {value_nano_usd}, less than the cost of {cost_nano_usd}.",
+            en: "Task {task_id} of user {user_id} ({app_name}): {net_points} {net_points:point is|points are} worth {value_nano_usd}, less than the cost of {cost_nano_usd}.",
             zh: "用户 {user_id} 的任务 {task_id}（{app_name}）：{net_points} 积分折合 {value_nano_usd}，低于成本 {cost_nano_usd}。",
         },
         Rule::B6 => Phrase {
-            en: "Task {task_id} of user {user_id} ({app_name}): {net_points} points charged, {status} for {age_micros}, no live lease and no billing event.",
+            en: "Task {task_id} of user {user_id} ({app_name}): {net_points} {net_points:point|points} charged, {status} for {age_micros}, no live lease and no billing event.",
             zh: "用户 {user_id} 的任务 {task_id}（{app_name}）：已收取 {net_points} 积分，{status} 已 {age_micros}，没有有效租约，也没有计费事件。",
         },
         Rule::B7 if finding.evidence.get("unreadable").is_some() => Phrase {
@@ -219,7 +247,7 @@ fn phrase_b(finding: &Finding) -> Phrase {
         },
         // B7; the A rules have their phrases above.
         _ => Phrase {
-            en: "Workspace {workspace}: fal's usage totals {usage_nano_usd}, its {events} billing events {events_nano_usd}; difference {difference_nano_usd}.",
+            en: "Workspace {workspace}: fal's usage totals {usage_nano_usd}, its {events} billing {events:event|events} {events_nano_usd}; difference {difference_nano_usd}.",
             zh: "工作区 {workspace}：fal 用量合计 {usage_nano_usd}，{events} 条计费事件合计 {events_nano_usd}；差额 {difference_nano_usd}。",
         },
     }
@@ -242,11 +270,48 @@ mod tests {
         assert_eq!(print("cost_nano_usd", -5_000_000_000, Language::Chinese), "-5 美元");
         assert_eq!(print("cost_nano_usd", 0, en), "0 USD");
         assert_eq!((print("x_bp", 1_000, en), print("x_bp", 1_255, en)), ("10%".into(), "12.55%".into()));
-        assert_eq!(print("age_micros", 90_000_000, en), "90 s");
+        assert_eq!(print("age_micros", 90_000_000, en), "1 min 30 s");
         assert_eq!(print("age_micros", 1_800_000_000, Language::Chinese), "30 分钟");
-        assert_eq!(print("age_micros", 0, en), "0 h");
+        assert_eq!(print("age_micros", 0, en), "0 s");
         assert_eq!(print("billed_time", 0, en), "1970-01-01 00:00:00 UTC");
         assert_eq!(print("tasks", 12, en), "12");
+    }
+
+    #[test]
+    fn a_length_of_time_is_told_in_two_units_however_odd_it_is() {
+        let print = |micros, language| {
+            let mut out = String::new();
+            print_length(micros, language, &mut out);
+            out
+        };
+        let cases = [
+            (32_834_432_773_334, "380 d 1 h", "380 天 1 小时"),
+            (86_400_000_000, "24 h", "24 小时"),
+            (93_784_000_000, "26 h 3 min", "26 小时 3 分钟"),
+            (172_800_000_000, "2 d", "2 天"),
+            (3_599_999_999, "60 min", "60 分钟"),
+            (59_999_999, "60 s", "60 秒"),
+            (1_500, "1 ms 500 µs", "1 毫秒 500 微秒"),
+            (-61_000_000, "-1 min 1 s", "-1 分钟 1 秒"),
+            (7, "7 µs", "7 微秒"),
+        ];
+        for (micros, en, zh) in cases {
+            assert_eq!(
+                (print(micros, Language::English), print(micros, Language::Chinese)),
+                (en.into(), zh.into())
+            );
+        }
+    }
+
+    #[test]
+    fn one_of_a_thing_is_told_in_the_singular() {
+        let said = |rule, name, count: i64| {
+            Finding::new(rule, Evidence::new([(name, count.into())])).message(Language::English)
+        };
+        assert!(said(Rule::A2, "tasks", 1).contains("1 completed task was charged"));
+        assert!(said(Rule::A2, "tasks", 2).contains("2 completed tasks were charged"));
+        assert!(said(Rule::B7, "events", 1).contains("its 1 billing event ?"));
+        assert!(said(Rule::B7, "events", 0).contains("its 0 billing events ?"));
     }
 
     #[test]
@@ -264,6 +329,8 @@ mod tests {
         let names = |template: &str| {
             let mut names: Vec<String> = template.split('{').skip(1).map(str::to_owned).collect();
             names.iter_mut().for_each(|name| name.truncate(name.find('}').expect("closed")));
+            // Chinese has one form of a word for each number.
+            names.retain(|name| !name.contains(':'));
             names.sort();
             names
         };

@@ -151,7 +151,8 @@ pub struct WorkspaceModelRow {
     /// The model.
     #[serde(serialize_with = "text", deserialize_with = "read_text")]
     pub model: Text,
-    /// Its billed units: of the usage where there is one, else of the events, whose unit has no name.
+    /// Its billed units: of the usage where that is of the same period, else of the events; their unit has no name, unless
+    /// the usage has one alone.
     pub units: Vec<UnitRow>,
     /// Its cost in fal's usage, in nano-USD.
     pub usage_nano_usd: Option<i128>,

@@ -138,6 +138,21 @@ impl Tally {
 
     /// Holds a task of the period against its bill, for A1 and A2; whoever's it is.
     pub(super) fn task_of_period(&mut self, task: &Task, billing: &Billing, standing: &Standing) {
+        // Before the lag has passed the bill may be there in part: A1 hears neither of it nor of the record.
+        if standing.is_due {
+            self.hold_against_bill(task, billing, standing);
+        }
+        let paid = task.status == super::TaskStatus::Completed && task.net() > 0;
+        let unbilled = paid && billing.cost <= 0 && standing.is_due && standing.proves_absence;
+        if let Some(model) = self.model(&task.app_name) {
+            model.billed_for_tasks = model.billed_for_tasks.saturating_add(billing.cost);
+            if unbilled {
+                model.unbilled.add(&task.task_id, task.net());
+            }
+        }
+    }
+
+    fn hold_against_bill(&mut self, task: &Task, billing: &Billing, standing: &Standing) {
         for part in &billing.parts {
             self.bill(part.workspace, part.cost);
         }
@@ -151,21 +166,11 @@ impl Tally {
                     reported.into(),
                 );
             }
-            Some(reported) if standing.is_due => self.record(standing.home, reported.into()),
-            // Not yet billed, or not billed and not reported: nothing is recorded.
-            Some(_) => {}
+            Some(reported) => self.record(standing.home, reported.into()),
             None => {
                 for part in &billing.parts {
                     self.record(Some(part.workspace), part.cost);
                 }
-            }
-        }
-        let paid = task.status == super::TaskStatus::Completed && task.net() > 0;
-        let unbilled = paid && billing.cost <= 0 && standing.is_due && standing.proves_absence;
-        if let Some(model) = self.model(&task.app_name) {
-            model.billed_for_tasks = model.billed_for_tasks.saturating_add(billing.cost);
-            if unbilled {
-                model.unbilled.add(&task.task_id, task.net());
             }
         }
     }
@@ -256,10 +261,18 @@ impl Tally {
                 emit(a3_model(name, model, usage.cost, tasks, events));
             }
         }
+        let mut used: BTreeMap<&Text, i128> = BTreeMap::new();
+        for (model, usage) in pool.workspaces.iter().filter_map(|of| of.usage.as_ref()).flat_map(by_model) {
+            let sum = used.entry(model).or_default();
+            *sum = sum.saturating_add(usage.cost);
+        }
         for place in self.places.values() {
             if let Some(model) = self.models.get(*place as usize) {
-                // Most events are in both sums: either of them proves a bill, and they do not add up.
-                emit(a2(&model.name, &model.unbilled, model.billed.max(model.billed_for_tasks)));
+                // Most of a bill is in all three sums: each of them proves it, and they do not add up. Where the usage
+                // alone has one, events are missing: that is B7's to say.
+                let used = used.get(&model.name).copied().unwrap_or_default();
+                let billed = model.billed.max(model.billed_for_tasks).max(used);
+                emit(a2(&model.name, &model.unbilled, billed));
             }
         }
     }
@@ -285,23 +298,29 @@ impl Tally {
                 stray: tally.stray,
                 billed_nano_usd: tally.billed,
                 recorded_nano_usd: tally.recorded,
-                models: self.workspace_models(tally, usage),
+                models: self.workspace_models(tally, usage, same_period.is_some()),
             }
         };
         all.map(row).collect()
     }
 
-    fn workspace_models(&self, tally: &WorkspaceTally, usage: Option<&Usage>) -> Vec<WorkspaceModelRow> {
+    fn workspace_models(
+        &self,
+        tally: &WorkspaceTally,
+        usage: Option<&Usage>,
+        same_period: bool,
+    ) -> Vec<WorkspaceModelRow> {
         let mut usage = usage.map(by_model).unwrap_or_default();
         let mut rows: BTreeMap<&Text, WorkspaceModelRow> = BTreeMap::new();
         for (place, model) in &tally.models {
             let Some(name) = self.models.get(*place as usize).map(|model| &model.name) else { continue };
-            let units = UnitRow { unit: "".into(), units_nano: model.units_nano };
             let usage = usage.remove(name);
+            let unit = usage.as_ref().and_then(ModelUsage::only_unit).unwrap_or_default();
+            let units = UnitRow { unit, units_nano: model.units_nano };
             let row = WorkspaceModelRow {
                 model: Text::clone(name),
                 usage_nano_usd: usage.as_ref().map(|usage| usage.cost),
-                units: usage.map_or_else(|| vec![units], ModelUsage::into_rows),
+                units: usage.filter(|_| same_period).map_or_else(|| vec![units], ModelUsage::into_rows),
                 events: model.events,
             };
             rows.insert(name, row);
@@ -350,6 +369,12 @@ struct ModelUsage {
 }
 
 impl ModelUsage {
+    /// The name of its unit, if it has one alone: then the events are in it as well.
+    fn only_unit(&self) -> Option<Text> {
+        let mut units = self.units.keys();
+        units.next().filter(|_| units.next().is_none()).cloned()
+    }
+
     fn into_rows(self) -> Vec<UnitRow> {
         self.units.into_iter().map(|(unit, units_nano)| UnitRow { unit, units_nano }).collect()
     }

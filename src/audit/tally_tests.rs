@@ -165,7 +165,18 @@ fn the_usage_of_the_same_period_is_official_and_has_its_own_units() {
     for (start, end) in [(at(1), at(10 * DAY)), (at(0), at(10 * DAY - 1))] {
         let row = &judge(start, end).workspaces[0];
         assert_eq!((row.official_cost_nano_usd, row.usage_nano_usd), (45_000_100, Some(45_000_000)));
+        assert_eq!(row.models[0].units, [unit("", 1_000_000_000)], "as many as the events have");
     }
+}
+
+#[test]
+fn units_of_events_have_the_name_that_the_usage_has_for_them() {
+    let usage = Some(usage(at(0), at(DAY), &[(FLUX, "image", 2, 40_000_000)]));
+    let accounts = vec![Account { usage, ..sample::account(1, "w") }];
+    let events = vec![sample::event("a", 45_000_100)];
+    let report = audit(sample::scope(), accounts, vec![task("a", "k1")], events).0;
+    let expected = UnitRow { unit: "image".into(), units_nano: 1_000_000_000 };
+    assert_eq!(report.workspaces[0].models[0].units, [expected]);
 }
 
 #[test]
@@ -206,6 +217,35 @@ fn a_task_that_may_yet_be_billed_is_not_held_against_its_report() {
     let (report, out) = audit(scope, vec![sample::account(1, "w")], vec![task("a", "k1")], vec![]);
     assert_eq!((report.workspaces[0].recorded_nano_usd, report.totals.pending_tasks), (0, 1));
     assert!(out.findings.iter().all(|finding| finding.rule == Rule::A4));
+}
+
+#[test]
+fn a_bill_that_may_be_there_in_part_is_not_held_against_the_report_before_the_lag_has_passed() {
+    let judge = |now: i64, time| {
+        let scope = Scope { now: at(now), ..sample::scope() };
+        // Two events make up the report; the first of them has come.
+        let rows = vec![Event { time, ..sample::event("a", 50_000_000) }];
+        let (report, out) = audit(scope, vec![sample::account(1, "w")], vec![task("a", "k1")], rows);
+        let row = &report.workspaces[0];
+        let fires = out.findings.iter().any(|finding| finding.rule == Rule::A1);
+        (fires, row.billed_nano_usd, row.recorded_nano_usd)
+    };
+    let ended = HOUR + MINUTE;
+    assert_eq!(judge(ended + 2 * MINUTE, at(ended)), (false, 0, 0), "it is two minutes old");
+    assert_eq!(judge(ended + 30 * MINUTE, at(ended)), (true, 50_000_000, 100_000_000));
+}
+
+#[test]
+fn a_model_that_fals_usage_bills_is_not_called_unbilled_where_its_events_are_missing() {
+    let fires = |cost| {
+        let usage = Some(usage(at(0), at(10 * DAY), &[(FLUX, "image", 1, cost)]));
+        let accounts = vec![sample::account(1, "w"), Account { usage, ..sample::account(2, "v") }];
+        let findings = audit(sample::scope(), accounts, vec![task("a", "k1")], vec![]).1.findings;
+        let of = |rule| findings.iter().any(|finding| finding.rule == rule);
+        (of(Rule::A2), of(Rule::B7))
+    };
+    assert_eq!(fires(5_000_000), (false, true), "the usage and the events disagree");
+    assert_eq!(fires(0), (true, false));
 }
 
 #[test]

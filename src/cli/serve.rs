@@ -31,7 +31,7 @@ use super::told::Told;
 use crate::clock::System;
 use crate::config::{
     AuditArgs, CommonArgs, DatabaseArgs, DatabaseUrl, EngineArgs, FalArgs, KekArgs, LimitArgs, ListenArgs,
-    MigrateArgs, ScheduleArgs, Scheme, SecurityArgs, ServerArgs, TelemetryArgs,
+    MigrateArgs, ScheduleArgs, Scheme, SecurityArgs, ServerArgs, TelemetryArgs, ThresholdArgs,
 };
 use crate::engine::{self, Engine};
 use crate::fal;
@@ -92,6 +92,8 @@ pub(super) struct ServeArgs {
     #[command(flatten)]
     audit: AuditArgs,
     #[command(flatten)]
+    thresholds: ThresholdArgs,
+    #[command(flatten)]
     schedule: ScheduleArgs,
     #[command(flatten)]
     telemetry: TelemetryArgs,
@@ -111,7 +113,7 @@ impl ServeArgs {
 
     /// What reconciliation works with.
     fn reconciliation(&self, meters: &Meters) -> Result<(fal::Client, reconcile::Options), String> {
-        let options = self.schedule.options(self.audit.settings()?, &self.fal)?;
+        let options = self.schedule.options(self.audit.settings(&self.thresholds)?, &self.fal)?;
         let client = fal::Client::measured(self.fal.config(), System::clock(), meters.clone());
         Ok((client.map_err(|error| format!("fal-base-url: {error}"))?, options))
     }

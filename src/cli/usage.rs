@@ -84,7 +84,7 @@ impl From<Frame> for fal::Timeframe {
 }
 
 pub(super) async fn run(args: UsageArgs, out: &mut Out) -> Result<ExitCode, Failure> {
-    let settings = args.audit.settings().map_err(Failure::CouldNotRun)?;
+    let settings = args.audit.usual().map_err(Failure::CouldNotRun)?;
     let desk = Desk::open(&args.database.database_url, &args.keks, &args.fal, settings).await?;
     let answer = ask(&args, &desk).await;
     desk.close().await;

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use clap::Args;
 use clap::builder::{BoolishValueParser, RangedU64ValueParser};
 
-use super::HumanDuration;
+use super::{HumanDuration, ThresholdArgs};
 use crate::audit::{Rate, Rates, Thresholds};
 use crate::{fal, reconcile};
 
@@ -54,15 +54,6 @@ pub struct AuditArgs {
         default_value_t = HumanDuration::from_micros(Thresholds::default().billing_lag_micros)
     )]
     pub billing_lag: HumanDuration,
-
-    /// Age at which a charged task that nobody settled is a finding
-    #[arg(
-        long,
-        env = "SCRIP_STUCK_AFTER",
-        value_name = "DURATION",
-        default_value_t = HumanDuration::from_micros(Thresholds::default().stuck_after_micros)
-    )]
-    pub stuck_after: HumanDuration,
 
     /// Where days begin: a name of the IANA time zone database, such as Asia/Shanghai
     #[arg(long, env = "SCRIP_TIMEZONE", value_name = "ZONE", default_value = "UTC")]
@@ -147,8 +138,16 @@ impl AuditArgs {
     /// What runs judge by.
     ///
     /// # Errors
+    /// If there is no such time zone, or the thresholds contradict each other.
+    pub fn settings(&self, thresholds: &ThresholdArgs) -> Result<reconcile::Settings, String> {
+        Ok(reconcile::Settings { thresholds: thresholds.thresholds(self.billing_lag)?, ..self.usual()? })
+    }
+
+    /// The same with the usual thresholds, for what judges nothing.
+    ///
+    /// # Errors
     /// If there is no such time zone.
-    pub fn settings(&self) -> Result<reconcile::Settings, String> {
+    pub fn usual(&self) -> Result<reconcile::Settings, String> {
         if jiff::tz::TimeZone::get(&self.timezone).is_err() {
             return Err(format!(
                 "timezone: there is no zone {:?} here; expected a name such as UTC or Asia/Shanghai",
@@ -158,11 +157,7 @@ impl AuditArgs {
         let points = self.points_per_usd.0;
         Ok(reconcile::Settings {
             judges_ended_days: false,
-            thresholds: Thresholds {
-                billing_lag_micros: self.billing_lag.micros(),
-                stuck_after_micros: self.stuck_after.micros(),
-                ..Thresholds::default()
-            },
+            thresholds: Thresholds::default(),
             rates: Rates {
                 points_per_usd: points,
                 fen_per_usd: self.fen_per_usd.map_or(points, |DecimalRate(rate)| rate),

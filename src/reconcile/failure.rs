@@ -60,6 +60,15 @@ pub struct Failure {
 }
 
 impl Reason {
+    /// The word of the API.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Reason::UpstreamUnavailable => "UPSTREAM_UNAVAILABLE",
+            Reason::UpstreamDenied => "UPSTREAM_DENIED",
+            Reason::SecretUnavailable => "SECRET_UNAVAILABLE",
+        }
+    }
+
     /// What an error of the client comes to.
     pub(super) const fn of(error: &fal::Error) -> Self {
         match error {

@@ -5,6 +5,7 @@
 //! database is away, this process is to stop) ends the phase; nothing kept is lost.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use futures::StreamExt;
 use futures::future::BoxFuture;
@@ -36,9 +37,13 @@ pub(super) struct Fetcher<'a> {
     pub(super) turn: Turn,
     /// The period that billing events are asked for.
     pub(super) events: (Micros, Micros),
+    /// The period that the usage is asked for.
+    pub(super) usage: (Micros, Micros),
     /// Workspaces that are asked at once.
     pub(super) parallel: usize,
     pub(super) reporter: &'a Reporter,
+    /// What fal has answered so far.
+    pub(super) answers: AtomicI64,
 }
 
 impl Fetcher<'_> {
@@ -46,6 +51,7 @@ impl Fetcher<'_> {
     /// with the account that stands for it.
     pub(super) async fn fetch(&self) -> Result<Vec<(Text, AccountId)>, Halt> {
         let kept = self.store.fetches(self.run.id).await?;
+        self.answered(kept.iter().map(answers).sum());
         // Balances first: with them come the names of workspaces, by which everything else is asked once.
         let askers = self.askers(&kept).await?;
         let mut asked: Vec<BoxFuture<'_, Result<(), Halt>>> = Vec::with_capacity(askers.len());
@@ -73,16 +79,17 @@ impl Fetcher<'_> {
 
     /// Waits for all, a bounded number at a time. The first that must not go on ends it for all.
     async fn all(&self, asked: Vec<BoxFuture<'_, Result<(), Halt>>>) -> Result<(), Halt> {
-        let total = i64::try_from(asked.len()).unwrap_or(i64::MAX);
-        self.reporter.show(Phase::Fetching, 0, total);
-        let mut done = 0;
         let mut asked = stream::iter(asked).buffer_unordered(self.parallel.max(1));
         while let Some(ended) = asked.next().await {
             ended?;
-            done += 1;
-            self.reporter.show(Phase::Fetching, done, total);
         }
         Ok(())
+    }
+
+    /// Counts answers. How many there will be is not known: events come in as many pages as they fill.
+    fn answered(&self, more: i64) {
+        let before = self.answers.fetch_add(more, Ordering::Relaxed);
+        self.reporter.show(Phase::Fetching, before.saturating_add(more), 0);
     }
 
     async fn balance(&self, asker: &Asker, mut row: FetchRow) -> Result<(), Halt> {
@@ -159,6 +166,7 @@ impl Fetcher<'_> {
                 row.state = "complete".into();
             }
             self.store.save_fetch(self.turn, &row, &events).await?;
+            self.answered(1);
             if row.position.is_empty() {
                 return Ok(());
             }
@@ -166,24 +174,28 @@ impl Fetcher<'_> {
     }
 
     async fn usage(&self, key: &fal::ApiKey, mut row: FetchRow) -> Result<(), Halt> {
-        let asked = Window::new(self.run.start, self.run.end)
+        let asked = Window::new(self.usage.0, self.usage.1)
             .and_then(|window| self.client.usage(key, UsageQuery::totals(window)));
         let mut pages = match asked {
             Ok(pages) => pages,
             Err(error) => return self.fail(row, &error).await,
         };
         // The totals are of the whole period, and the same on every page.
-        let summary = match self.unless_stopped(pages.next_page()).await? {
-            Ok(page) => page.map(|page| page.rows.summary).unwrap_or_default(),
+        let (summary, raw) = match self.unless_stopped(pages.next_page()).await? {
+            Ok(Some(page)) => (page.rows.summary, page.raw),
+            Ok(None) => Default::default(),
             Err(error) => return self.fail(row, &error).await,
         };
-        match pages::usage_json(&summary) {
+        match pages::usage_json(&summary, self.usage) {
             Ok(json) => {
                 row.rows = i64::try_from(summary.len()).unwrap_or(i64::MAX);
                 row.result = json.into();
                 self.end(row).await
             }
-            Err(why) => self.refuse(row, &why).await,
+            Err(why) => {
+                row.garbage = cut(&raw);
+                self.refuse(row, &why).await
+            }
         }
     }
 
@@ -199,7 +211,9 @@ impl Fetcher<'_> {
     async fn end(&self, mut row: FetchRow) -> Result<(), Halt> {
         row.state = "complete".into();
         row.position = Text::default();
-        Ok(self.store.save_fetch(self.turn, &row, &[]).await?)
+        self.store.save_fetch(self.turn, &row, &[]).await?;
+        self.answered(1);
+        Ok(())
     }
 
     async fn fail(&self, mut row: FetchRow, error: &fal::Error) -> Result<(), Halt> {
@@ -213,8 +227,16 @@ impl Fetcher<'_> {
     async fn refuse(&self, mut row: FetchRow, why: &Why) -> Result<(), Halt> {
         row.state = FAILED.into();
         row.error = why.to_json().into();
-        Ok(self.store.save_fetch(self.turn, &row, &[]).await?)
+        self.store.save_fetch(self.turn, &row, &[]).await?;
+        self.answered(1);
+        Ok(())
     }
+}
+
+/// How many answers of fal a fetch has had: pages of events, and what is no page.
+fn answers(kept: &FetchRow) -> i64 {
+    let is_whole = &*kept.source == Source::BillingEvents.as_str() && &*kept.state != FAILED;
+    kept.pages.saturating_add(i64::from(&*kept.state != RUNNING && !is_whole))
 }
 
 /// Where the fetch of a source stands; at its beginning if nothing is kept of it.

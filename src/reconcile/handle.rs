@@ -7,12 +7,12 @@ use tokio::sync::{Notify, watch};
 use super::usage::{self, UsageAnswer, UsageQuestion};
 use super::watch::Watch;
 use super::worker::Signals;
-use super::{Error, Parts, Summary, Works, period};
+use super::{Error, Parts, Summary, Works, period, run};
 use crate::keypool::AccountId;
 use crate::ledger::limits::{Checks, LINE_CHARS};
 use crate::ledger::{Field, Fingerprint, Limits, Micros, Rejection, Text, UserId};
 use crate::store::Page;
-use crate::store::reconcile::{Begun, FindingQuery, FindingRow, NewRun, ReportRow, Run};
+use crate::store::reconcile::{Begun, FindingQuery, FindingRow, NewRun, ReportRow, Run, RunState};
 
 /// Accounts or users that a run may name.
 const MOST_NAMED: usize = 1_000;
@@ -130,6 +130,21 @@ impl Handle {
     /// [`Error::NotFound`], or as any read.
     pub async fn get(&self, run_id: i64) -> Result<Run, Error> {
         self.parts.store.run(run_id).await?.ok_or(Error::NotFound(run_id))
+    }
+
+    /// Ends a run that is not over as failed, whoever works at it; answers it as it is then.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], or as any write.
+    pub async fn abandon(&self, run_id: i64, why: &str) -> Result<Run, Error> {
+        loop {
+            let run = self.get(run_id).await?;
+            if run.state != RunState::Running {
+                return Ok(run);
+            }
+            // Where anybody has taken it up since, or has ended it, it is looked at again.
+            run::abandon(&self.parts, &run, why).await?;
+        }
     }
 
     /// Runs, newest first.

@@ -129,8 +129,8 @@ impl Judge<'_> {
         failures
     }
 
-    /// What fal told this run of the workspace's credit, else what is known of it, as of the moment of the evidence: what
-    /// is heard later is another run's.
+    /// What fal told this run of the workspace's credit, as of the moment of the evidence: what is heard later is another
+    /// run's. Else what is known of it, of its own time.
     fn balance(&self, account: &audit::Account, fetches: &[FetchRow]) -> Option<(i64, audit::Micros)> {
         let source = self.sources.iter().find(|(workspace, _)| *workspace == account.workspace);
         let heard = source.and_then(|(_, source)| {
@@ -141,8 +141,7 @@ impl Judge<'_> {
             };
             pages::balance_of(&fetches.iter().find(is_its)?.result)
         });
-        let known = || account.balance.map(|(balance, _)| balance);
-        heard.or_else(known).map(|balance| (balance, micros(self.evidence_time)))
+        heard.map(|balance| (balance, micros(self.evidence_time))).or(account.balance)
     }
 
     async fn matching(

@@ -4,7 +4,7 @@
 //!
 //! | phase | where | what |
 //! |---|---|---|
-//! | begin | [`Handle::start`] | the period is checked, the run's row written; any replica may work at it |
+//! | begin | [`Handle::start`], `schedule` | the period is checked, the run's row written; any replica may work at it |
 //! | take up | `worker`, `retry` | one process at a time, by a lease that it renews, and whoever takes up last alone may write; the least tried first, then the oldest |
 //! | fetch | `fetch` | balances and names of workspaces, then events and usage, through one account a workspace; each page is kept with the place after it |
 //! | judge | `judge` | one snapshot, folded by [`crate::audit`]; findings, rows and costs are kept in chunks |
@@ -27,6 +27,7 @@ mod period;
 mod progress;
 mod retry;
 mod run;
+mod schedule;
 mod settings;
 mod summary;
 mod usage;
@@ -61,6 +62,9 @@ pub use watch::{Glimpse, Watch};
 const WORK: &str = "reconcile";
 /// The lease of the process that refreshes balances.
 const BALANCES: &str = "reconcile-balances";
+
+/// Who is written as the actor of a run that a command of an operator began.
+pub const COMMAND: &str = "cli";
 
 /// Which runs a process works at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -167,8 +167,16 @@ struct UsageRow {
     cost_nano_usd: i64,
 }
 
-/// fal's totals as they are kept. A total of which a part is not known is none.
-pub(super) fn usage_json(rows: &[fal::UsageRow]) -> Result<String, Why> {
+/// fal's totals, and of when.
+#[derive(Serialize, Deserialize)]
+struct Totals {
+    start: i64,
+    end: i64,
+    rows: Vec<UsageRow>,
+}
+
+/// fal's totals as they are kept, with the window they were asked for. A total of which a part is not known is none.
+pub(super) fn usage_json(rows: &[fal::UsageRow], (start, end): (Micros, Micros)) -> Result<String, Why> {
     let read = |row: &fal::UsageRow| {
         let cost = row.cost.ok_or_else(|| Why::unusable("fal gives no cost for a row of its usage"))?;
         let units =
@@ -181,12 +189,16 @@ pub(super) fn usage_json(rows: &[fal::UsageRow]) -> Result<String, Why> {
         })
     };
     let rows: Vec<UsageRow> = rows.iter().map(read).collect::<Result<_, Why>>()?;
-    Ok(serde_json::to_string(&rows).unwrap_or_default())
+    Ok(serde_json::to_string(&Totals { start: start.0, end: end.0, rows }).unwrap_or_default())
 }
 
-/// Reads what [`usage_json`] kept of a period.
+/// Reads what [`usage_json`] kept. Earlier versions kept the rows alone, which are of the run's period.
 pub(super) fn usage_of(json: &str, start: audit::Micros, end: audit::Micros) -> Option<audit::Usage> {
-    let rows: Vec<UsageRow> = serde_json::from_str(json).ok()?;
+    let Totals { start, end, rows } = match serde_json::from_str(json) {
+        Ok(totals) => totals,
+        Err(_) => Totals { start: start.0, end: end.0, rows: serde_json::from_str(json).ok()? },
+    };
+    let (start, end) = (audit::Micros(start), audit::Micros(end));
     let rows = rows.into_iter().map(|row| audit::UsageRow {
         endpoint_id: row.endpoint_id.into(),
         unit: row.unit.into(),
@@ -232,10 +244,13 @@ mod tests {
             auth: None,
         };
         let (start, end) = (audit::Micros(1), audit::Micros(2));
-        let json = usage_json(std::slice::from_ref(&row)).expect("a total");
+        let json = usage_json(std::slice::from_ref(&row), (Micros(3), Micros(4))).expect("a total");
         let usage = usage_of(&json, start, end).expect("read");
         assert_eq!((usage.total(), usage.rows[0].units_nano), (211_000_000, 8_440_000_000));
-        assert!(usage_json(&[fal::UsageRow { cost: None, ..row }]).is_err());
+        assert_eq!((usage.start, usage.end), (audit::Micros(3), audit::Micros(4)), "what it was asked for");
+        let earlier = usage_of("[]", start, end).expect("what an earlier version kept");
+        assert_eq!((earlier.start, earlier.end, earlier.rows.len()), (start, end, 0));
+        assert!(usage_json(&[fal::UsageRow { cost: None, ..row }], (Micros(3), Micros(4))).is_err());
         assert_eq!(usage_of("", start, end), None);
     }
 

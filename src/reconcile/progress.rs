@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 /// What a run is at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
-    /// Fetching from fal and keeping the evidence. Counts workspaces.
+    /// Fetching from fal and keeping the evidence. Counts what fal answered: pages of events, and all else.
     Fetching,
     /// Matching events with tasks, and judging these. Counts both.
     Matching,

@@ -6,6 +6,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -17,7 +18,7 @@ use super::fetch::Fetcher;
 use super::judge::Judge;
 use super::progress::{Local, Phase, Progress, Reporter};
 use super::settings::Settings;
-use super::{Parts, WORK};
+use super::{COMMAND, Parts, WORK, Works};
 use crate::audit::{self, Disorder};
 use crate::engine::EngineError;
 use crate::ledger::Micros;
@@ -129,6 +130,9 @@ pub(super) async fn work(
     if waiting.tries >= parts.options.retry.tries {
         return give_up(parts, turn, format!("given up: {} attempts came to no end", waiting.tries)).await;
     }
+    if is_left(parts, &run).await? {
+        return give_up(parts, turn, "the command that began it left it over a day ago".to_owned()).await;
+    }
     tracing::info!(reconciliation_id = run.id, phase = &*run.phase, "reconciliation works at a run");
     let reporter = Arc::new(Reporter::new(run.id, told.clone(), stop.clone()));
     let telling = tell(Arc::clone(parts), turn, Arc::clone(&reporter), stop);
@@ -148,16 +152,42 @@ pub(super) async fn work(
     }
 }
 
-/// Ends a run for good.
-async fn give_up(parts: &Parts, turn: Turn, why: String) -> Result<(), Halt> {
-    tracing::error!(reconciliation_id = turn.run_id, why, "reconciliation gives a run up");
-    let change = RunChange {
+/// How long after its beginning a server takes up what a command left.
+const COMMAND_LASTS: i64 = 24 * 3_600 * 1_000_000;
+
+/// Whether a command began it so long ago that nobody waits for it: to write costs now would surprise people.
+async fn is_left(parts: &Parts, run: &Run) -> Result<bool, Halt> {
+    if &*run.actor != COMMAND || parts.options.works == Works::AtItsOwn {
+        return Ok(false);
+    }
+    Ok(parts.engine.now().await? > run.create_time.plus(COMMAND_LASTS))
+}
+
+/// Ends a run as failed, as it was read; nothing where anybody has taken it up since.
+///
+/// # Errors
+/// Those of the store.
+pub(super) async fn abandon(parts: &Parts, waiting: &Run, why: &str) -> Result<(), StoreError> {
+    let Some(turn) = parts.store.take_up(waiting, 0).await? else { return Ok(()) };
+    match parts.store.update_run(turn, &failed(why)).await {
+        Ok(()) | Err(WriteError::Superseded) => Ok(()),
+        Err(WriteError::Store(error)) => Err(error),
+    }
+}
+
+fn failed(why: &str) -> RunChange {
+    RunChange {
         state: Some(RunState::Failed),
         phase: Some(Phase::Over.as_str().into()),
         error: Some(why.into()),
         ..RunChange::default()
-    };
-    Ok(parts.store.update_run(turn, &change).await?)
+    }
+}
+
+/// Ends a run for good.
+async fn give_up(parts: &Parts, turn: Turn, why: String) -> Result<(), Halt> {
+    tracing::error!(reconciliation_id = turn.run_id, why, "reconciliation gives a run up");
+    Ok(parts.store.update_run(turn, &failed(&why)).await?)
 }
 
 /// Lets a run wait for whoever takes it up next. Who has lost it has nothing to say any more.
@@ -241,8 +271,10 @@ impl Work<'_> {
             run,
             turn: self.turn,
             events,
+            usage: usage(run, &settings, evidence_time),
             parallel: parts.options.parallel,
             reporter: self.reporter,
+            answers: AtomicI64::new(0),
         };
         let sources = fetcher.fetch().await?;
         let judge = Judge {
@@ -295,6 +327,15 @@ fn events(run: &Run, settings: &Settings) -> (Micros, Micros) {
     let audit::Thresholds { billing_lag_micros: lag, stuck_after_micros: stuck, .. } = settings.thresholds;
     let start = run.start.plus(stuck.saturating_add(lag).saturating_neg());
     (start, run.end.plus(stuck.saturating_add(lag)).min(run.create_time).max(run.end))
+}
+
+/// The period that the usage is asked for: as much of the run's as is older than the lag, since rule B7 holds it against
+/// the events of the same time, and fal may still write to both where it is younger. Of a period that is younger all of
+/// it: there is nothing to judge, but something to show.
+fn usage(run: &Run, settings: &Settings, evidence_time: Micros) -> (Micros, Micros) {
+    let due = evidence_time.plus(settings.thresholds.billing_lag_micros.saturating_neg());
+    let end = if due > run.start { run.end.min(due) } else { run.end };
+    (run.start, end)
 }
 
 /// Tells a run's row how far it is, and keeps the lease of the work; where that is lost, the work is to stop.

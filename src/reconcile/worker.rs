@@ -12,17 +12,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::progress::Local;
 use super::run::{self, Halt};
+use super::schedule::{self, Period, SCHEDULE};
 use super::{BALANCES, Parts, Settings, WORK, Works, balances};
 use crate::ledger::{Field, Fingerprint, Micros, Text};
-use crate::store::Page;
-use crate::store::reconcile::{Begun, NewRun, Run, RunState};
-
-/// Who is written as the actor of scheduled runs.
-const SCHEDULE: &str = "schedule";
-/// How many runs are looked through for the last scheduled one.
-const RUNS: u32 = 200;
-/// The longest period that a schedule makes up for.
-const MOST_MISSED: Duration = Duration::from_secs(31 * 24 * 3_600);
+use crate::store::reconcile::{Begun, NewRun, Run};
 
 /// How the handle and the worker hear of each other.
 #[derive(Clone)]
@@ -100,8 +93,8 @@ async fn next(parts: &Parts, signals: &Signals) -> Result<Option<Run>, Halt> {
 }
 
 /// Begins the run of the newest whole period that ended a lag ago. Periods are counted from 1970, so that every replica
-/// names the same one, and the name of the run lets one of them begin it. What a stop of all replicas left out, or a run
-/// that was given up, is in the next run's period, up to a month.
+/// names the same one, and the name of the run lets one of them begin it. What a stop of all replicas left out, or runs
+/// before it could not judge, is in its period: see [`schedule::start`].
 async fn begin_due(parts: &Parts, every: Duration, begun_until: &mut Option<Micros>) -> Result<(), Halt> {
     let every = i64::try_from(every.as_micros()).unwrap_or(i64::MAX).max(1);
     let lag = parts.options.settings.thresholds.billing_lag_micros;
@@ -110,17 +103,13 @@ async fn begin_due(parts: &Parts, every: Duration, begun_until: &mut Option<Micr
     if begun_until.is_some_and(|until| until >= end) {
         return Ok(());
     }
-    let runs = parts.store.list_runs(Page { before: None, limit: RUNS }).await?;
-    let scheduled = || runs.iter().filter(|run| &*run.actor == SCHEDULE);
-    let newest = scheduled().map(|run| run.end).max();
+    let before = schedule::before(parts, end).await?;
+    let newest = before.iter().map(Period::end).max();
     if newest.is_some_and(|newest| newest >= end) {
         *begun_until = newest;
         return Ok(());
     }
-    let before: Vec<Period> = scheduled()
-        .map(|run| Period { start: run.start, end: run.end, judged: run.state != RunState::Failed })
-        .collect();
-    let start = unjudged(&before, end, every);
+    let start = schedule::start(&before, end, every);
     let request_id = format!("{SCHEDULE}-{every}-{}", end.0);
     let settings = Settings { judges_ended_days: true, ..parts.options.settings.clone() };
     let new = NewRun {
@@ -142,32 +131,6 @@ async fn begin_due(parts: &Parts, every: Duration, begun_until: &mut Option<Micr
     }
     *begun_until = Some(end);
     Ok(())
-}
-
-/// The period of a scheduled run.
-struct Period {
-    start: Micros,
-    end: Micros,
-    /// Its run was not given up.
-    judged: bool,
-}
-
-/// Where the scheduled run that ends at `end` begins: what no run before it has judged is in its period. That is what
-/// follows the newest one, and what one was given up for, even if it was given up after the next had begun; of what lies
-/// between, the days are judged twice.
-fn unjudged(before: &[Period], end: Micros, every: i64) -> Micros {
-    let missed = i64::try_from(MOST_MISSED.as_micros()).unwrap_or(i64::MAX);
-    let oldest = end.plus(missed.max(every).saturating_neg());
-    let judged = || before.iter().filter(|period| period.judged);
-    let covers = |other: &Period, left_out: &Period| {
-        other.start <= left_out.start.max(oldest) && other.end >= left_out.end
-    };
-    let left_out = before.iter().filter(|period| {
-        !period.judged && period.end > oldest && !judged().any(|other| covers(other, period))
-    });
-    let follows = judged().map(|period| period.end).max();
-    let start = follows.into_iter().chain(left_out.map(|period| period.start)).min();
-    start.map_or(end.plus(every.saturating_neg()), |start| start.max(oldest))
 }
 
 /// Asks for the balances of all workspaces, again and again, in one process at a time.
@@ -195,44 +158,5 @@ pub(super) async fn refresh_balances(parts: Arc<Parts>, stopping: CancellationTo
             () = stopping.cancelled() => return,
             () = tokio::time::sleep(every) => {}
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const DAY: i64 = 86_400_000_000;
-
-    /// The day on which the run begins that ends with day 100, after these runs: first day, end, whether judged.
-    fn start(before: &[(i64, i64, bool)]) -> i64 {
-        let period =
-            |&(start, end, judged)| Period { start: Micros(start * DAY), end: Micros(end * DAY), judged };
-        let before: Vec<Period> = before.iter().map(period).collect();
-        unjudged(&before, Micros(100 * DAY), DAY).0 / DAY
-    }
-
-    #[test]
-    fn a_scheduled_run_follows_the_newest_one_judged() {
-        assert_eq!(start(&[]), 99);
-        assert_eq!(start(&[(97, 98, true), (98, 99, true)]), 99);
-        assert_eq!(start(&[(95, 96, true)]), 96, "nothing ran meanwhile");
-        assert_eq!(start(&[(40, 41, true)]), 69, "a month at most");
-    }
-
-    #[test]
-    fn what_was_given_up_is_left_over_until_a_run_has_judged_it() {
-        assert_eq!(start(&[(98, 99, false)]), 98);
-        assert_eq!(start(&[(97, 98, true), (98, 99, false)]), 98);
-        assert_eq!(start(&[(97, 98, false), (98, 99, true)]), 97, "given up after the next had begun");
-        assert_eq!(start(&[(96, 97, false), (96, 98, true), (98, 99, true)]), 99, "made up for");
-        assert_eq!(start(&[(96, 97, false), (96, 98, false), (98, 99, true)]), 96, "tried in vain");
-    }
-
-    #[test]
-    fn what_was_given_up_over_a_month_ago_is_let_be() {
-        assert_eq!(start(&[(68, 69, false), (98, 99, true)]), 99);
-        assert_eq!(start(&[(60, 70, false), (98, 99, true)]), 69, "of it, what is younger");
-        assert_eq!(start(&[(60, 70, false), (68, 99, true)]), 99, "which the last run has judged");
     }
 }

@@ -7,8 +7,8 @@
 use std::borrow::Borrow;
 use std::io::{self, Write};
 
-use super::Options;
 use super::figures::{self, rfc3339};
+use super::{Gaps, NotFetched, Options};
 use crate::audit::report::{CellSums, EventSums, TaskSums, WorkspaceRow};
 use crate::audit::{Finding, Rate, Report};
 
@@ -78,6 +78,11 @@ columns! {
     Severity = "severity",
     Message = "message",
     Evidence = "evidence",
+    State = "state",
+    UnlistedDisagreements = "unlisted_disagreements",
+    Source = "source",
+    Reason = "reason",
+    HttpStatus = "http_status",
 }
 
 /// One record as it is filled in.
@@ -169,13 +174,17 @@ fn quoted(field: &str) -> String {
 /// Writes the header and every record.
 pub(super) fn write<F: Borrow<Finding>>(
     report: &Report,
+    gaps: &Gaps,
     findings: impl IntoIterator<Item = F>,
     options: &Options,
     out: &mut impl Write,
 ) -> io::Result<()> {
     out.write_all(COLUMNS.join(",").as_bytes())?;
     out.write_all(b"\r\n")?;
-    audit(report).write(out)?;
+    audit(report, gaps).write(out)?;
+    for gap in &gaps.not_fetched {
+        not_fetched(gap).write(out)?;
+    }
     for row in &report.workspaces {
         workspace(row, out)?;
     }
@@ -221,7 +230,7 @@ pub(super) fn write<F: Borrow<Finding>>(
     Ok(())
 }
 
-fn audit(report: &Report) -> Record {
+fn audit(report: &Report, gaps: &Gaps) -> Record {
     let rate = |rate: Rate| figures::rate(rate);
     Record::of("audit")
         .text(Column::StartTime, &rfc3339(report.start))
@@ -231,6 +240,19 @@ fn audit(report: &Report) -> Record {
         .text(Column::LastDay, &report.last_day.to_string())
         .text(Column::PointsPerUsd, &rate(report.rates.points_per_usd).replace(',', ""))
         .text(Column::FenPerUsd, &rate(report.rates.fen_per_usd).replace(',', ""))
+        .text(Column::State, gaps.state())
+        .number(Column::UnlistedDisagreements, gaps.unlisted_disagreements)
+}
+
+fn not_fetched(gap: &NotFetched) -> Record {
+    Record::of("not_fetched")
+        .text(Column::Workspace, &gap.workspace)
+        .text(Column::Account, &gap.account)
+        .number(Column::AccountId, gap.account_id)
+        .text(Column::Message, &gap.message)
+        .text(Column::Source, gap.source)
+        .text(Column::Reason, gap.reason)
+        .number(Column::HttpStatus, gap.http_status)
 }
 
 fn workspace(row: &WorkspaceRow, out: &mut impl Write) -> io::Result<()> {

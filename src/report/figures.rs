@@ -1,5 +1,8 @@
 //! Figures as people read them: exact, in groups of three digits, without a float.
 
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
 use crate::audit::{Micros, Rate};
 
 /// Decimals of a nano-dollar.
@@ -103,6 +106,16 @@ pub(super) fn rfc3339(at: Micros) -> String {
     jiff::Timestamp::from_microsecond(at.0).map_or_else(|_| at.to_string(), |time| time.to_string())
 }
 
+/// A moment as a report's head tells it: by the clock of the zone, and how far that is from UTC.
+pub(super) fn moment(at: Micros, zone: &TimeZone) -> String {
+    match Timestamp::from_microsecond(at.0) {
+        Ok(time) if *zone != TimeZone::UTC => {
+            time.to_zoned(zone.clone()).strftime("%Y-%m-%d %H:%M:%S %:z").to_string()
+        }
+        _ => at.to_string(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -164,6 +177,15 @@ mod tests {
             (units(1_203_000_000_000), units(500_000_000), units(-1)),
             ("1,203".into(), "0.5".into(), "-0.000000001".into())
         );
+    }
+
+    #[test]
+    fn the_head_tells_times_by_the_clock_of_the_zone() {
+        let midnight = Micros(1_769_875_200_000_000);
+        let shanghai = TimeZone::get("Asia/Shanghai").expect("a zone");
+        assert_eq!(moment(midnight, &shanghai), "2026-02-01 00:00:00 +08:00");
+        assert_eq!(moment(midnight, &TimeZone::UTC), "2026-01-31 16:00:00 UTC");
+        assert_eq!(moment(midnight, &TimeZone::get("UTC").expect("a zone")), "2026-01-31 16:00:00 UTC");
     }
 
     #[test]

@@ -7,8 +7,8 @@ use std::io::{self, Write};
 
 use serde::ser::{Serialize, SerializeSeq, Serializer};
 
-use super::Options;
 use super::figures::rfc3339;
+use super::{Gaps, NotFetched, Options};
 use crate::audit::{Finding, Language, Report};
 
 /// The version of the object's shape.
@@ -21,6 +21,9 @@ struct Document<'a, S> {
     start_time: String,
     end_time: String,
     evidence_time: String,
+    state: &'static str,
+    not_fetched: &'a [NotFetched],
+    unlisted_disagreements: u64,
     /// What the net points are worth and what that leaves, at both rates, in nano-USD.
     worth: [Worth; 2],
     report: &'a Report,
@@ -78,6 +81,7 @@ impl Serialize for LeftOut<'_> {
 /// Writes the object and a line feed.
 pub(super) fn write<F: Borrow<Finding>>(
     report: &Report,
+    gaps: &Gaps,
     findings: impl IntoIterator<Item = F>,
     options: &Options,
     out: &mut impl Write,
@@ -100,6 +104,9 @@ pub(super) fn write<F: Borrow<Finding>>(
         start_time: rfc3339(report.start),
         end_time: rfc3339(report.end),
         evidence_time: rfc3339(report.now),
+        state: gaps.state(),
+        not_fetched: &gaps.not_fetched,
+        unlisted_disagreements: gaps.unlisted_disagreements,
         worth: [("points_per_usd", rates.points_per_usd), ("fen_per_usd", rates.fen_per_usd)].map(worth),
         report,
         findings: Findings {

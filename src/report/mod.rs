@@ -18,6 +18,7 @@
 
 mod csv;
 mod figures;
+mod gaps;
 mod html;
 mod json;
 mod names;
@@ -29,6 +30,10 @@ mod worst;
 
 use std::borrow::Borrow;
 use std::io;
+
+use jiff::tz::TimeZone;
+
+pub use gaps::{Gaps, NotFetched};
 
 use crate::audit::{Finding, Language, Report};
 
@@ -85,6 +90,8 @@ pub struct Options {
     pub colour: Colour,
     /// The columns of the terminal; `None`: as many as it takes. Names are cut and messages broken to it; figures never.
     pub width: Option<usize>,
+    /// Of tables and page: where the times of their heads are told. Default UTC.
+    pub timezone: TimeZone,
     /// Of tables and page: the most rows of each table. Default 200.
     pub max_rows: usize,
     /// Of tables and page: the most findings. Default 200.
@@ -98,6 +105,7 @@ impl Default for Options {
             format: Format::Table,
             colour: Colour::Plain,
             width: None,
+            timezone: TimeZone::UTC,
             max_rows: 200,
             max_findings: 200,
         }
@@ -105,12 +113,13 @@ impl Default for Options {
 }
 
 /// Writes a report. `findings` are as many of the report's as the caller has, in any order: the report knows how many
-/// there are in all, so that what is not shown is counted. No more than twice `max_findings` of them are held at once.
+/// there are in all, so that what is not shown is counted; what it cannot know, `gaps` tells. No more than twice `max_findings` of them are held at once.
 ///
 /// # Errors
 /// Those of the writer. What was written until then stays written.
 pub fn render<F: Borrow<Finding>>(
     report: &Report,
+    gaps: &Gaps,
     findings: impl IntoIterator<Item = F>,
     options: &Options,
     out: &mut (impl io::Write + ?Sized),
@@ -118,11 +127,13 @@ pub fn render<F: Borrow<Finding>>(
     let mut out = io::BufWriter::new(out);
     match options.format {
         Format::Table => {
-            terminal::write(report, &worst::choose(report, findings, options), options, &mut out)
+            terminal::write(report, gaps, &worst::choose(report, findings, options), options, &mut out)
         }
-        Format::Html => html::write(report, &worst::choose(report, findings, options), options, &mut out),
-        Format::Json => json::write(report, findings, options, &mut out),
-        Format::Csv => csv::write(report, findings, options, &mut out),
+        Format::Html => {
+            html::write(report, gaps, &worst::choose(report, findings, options), options, &mut out)
+        }
+        Format::Json => json::write(report, gaps, findings, options, &mut out),
+        Format::Csv => csv::write(report, gaps, findings, options, &mut out),
     }?;
     io::Write::flush(&mut out)
 }

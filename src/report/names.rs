@@ -37,6 +37,17 @@ pub(super) const fn rule(rule: Rule, language: Language) -> &'static str {
     }
 }
 
+/// What fal is asked for; the word itself where this version does not know it.
+pub(super) fn source(source: &'static str, language: Language) -> &'static str {
+    match (source, language) {
+        ("billing_events", Language::English) => "billing events",
+        ("billing_events", Language::Chinese) => "计费事件",
+        ("usage", Language::Chinese) => "用量",
+        ("balance", Language::Chinese) => "余额",
+        (other, _) => other,
+    }
+}
+
 /// What an id or a figure of a finding is called. `None` for a name that this version does not know: then the name
 /// itself is printed.
 pub(super) fn figure(name: &str, language: Language) -> Option<&'static str> {
@@ -90,7 +101,7 @@ const FIGURES: &[(&str, &str, &str)] = &[
     ("task_id", "task", "任务"),
     ("task_ids", "tasks such as", "任务（部分）"),
     ("tasks", "tasks", "任务数"),
-    ("threshold_bp", "threshold", "阈值"),
+    ("threshold_bp", "threshold share", "阈值比例"),
     ("threshold_micros", "threshold", "阈值"),
     ("threshold_nano_usd", "threshold", "阈值"),
     ("threshold_points", "threshold in points", "积分阈值"),
@@ -110,7 +121,7 @@ mod tests {
     fn figures_are_found_by_name() {
         assert!(FIGURES.windows(2).all(|pair| pair[0].0 < pair[1].0), "sorted");
         assert_eq!(figure("billed_nano_usd", Language::English), Some("billed"));
-        assert_eq!(figure("threshold_bp", Language::Chinese), Some("阈值"));
+        assert_eq!(figure("threshold_bp", Language::Chinese), Some("阈值比例"));
         assert_eq!(figure("of_tomorrow", Language::English), None);
     }
 

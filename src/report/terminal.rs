@@ -3,13 +3,15 @@
 use std::borrow::Borrow;
 use std::io::{self, Write};
 
-use super::figures::{grouped, rate};
+use jiff::tz::TimeZone;
+
+use super::figures::{grouped, moment, rate};
 use super::names;
 use super::sheet::{self, Sheet};
 use super::table::{Cell, Lines, Paint, Side, Table, Tone, plain, wrap};
 use super::words::{Words, fill};
 use super::worst::{Shown, unsaid, verdict};
-use super::{Colour, Options};
+use super::{Colour, Gaps, Options};
 use crate::audit::{Finding, Language, Report, Severity};
 
 /// Names are cut to this, however wide the terminal.
@@ -43,6 +45,7 @@ impl<W: Write> Lines for Page<'_, W> {
 /// Writes the whole report.
 pub(super) fn write<F: Borrow<Finding>>(
     report: &Report,
+    gaps: &Gaps,
     findings: &Shown<F>,
     options: &Options,
     out: &mut impl Write,
@@ -50,24 +53,26 @@ pub(super) fn write<F: Borrow<Finding>>(
     let words = Words::of(options.language);
     let paint = Paint(options.colour == Colour::Ansi);
     let mut page = Page { out, paint, words, language: options.language, width: options.width };
-    page.head(report)?;
+    page.head(report, &options.timezone)?;
     let most = options.max_rows;
     page.sheet(words.layer1, &sheet::workspaces(report, words, most))?;
     page.sheet(words.layer2, &sheet::tasks(report, words, most))?;
     page.sheet(words.layer3, &sheet::users(report, words, most))?;
     page.sheet(words.money, &sheet::money(report, words))?;
+    page.gaps(gaps)?;
     page.findings(findings)?;
-    page.counts(report)
+    page.counts(report, gaps)
 }
 
 impl<W: Write> Page<'_, W> {
-    fn head(&mut self, report: &Report) -> io::Result<()> {
+    fn head(&mut self, report: &Report, zone: &TimeZone) -> io::Result<()> {
         let words = self.words;
-        let period = fill(words.period, &[&report.start.to_string(), &report.end.to_string()]);
+        let [start, end, now] = [report.start, report.end, report.now].map(|at| moment(at, zone));
+        let period = fill(words.period, &[&start, &end]);
         let title = self.paint.bold(words.title);
         self.write_line(&format!("{title}{}{period}", words.colon))?;
         let rates = [report.rates.points_per_usd, report.rates.fen_per_usd].map(rate);
-        self.say(&fill(words.as_of, &[&report.now.to_string()]))?;
+        self.say(&fill(words.as_of, &[&now]))?;
         self.say(&fill(words.rates, &[&rates[0], &rates[1]]))
     }
 
@@ -110,6 +115,21 @@ impl<W: Write> Page<'_, W> {
         sheet.notes.iter().try_for_each(|note| self.say(note))
     }
 
+    /// What the report does not hold.
+    fn gaps(&mut self, gaps: &Gaps) -> io::Result<()> {
+        let sentences = gaps.sentences(self.words, self.language);
+        if sentences.is_empty() {
+            return Ok(());
+        }
+        self.heading(self.words.gaps)?;
+        for sentence in sentences {
+            for line in wrap(&plain(&sentence), self.text_width()) {
+                self.write_line(&line)?;
+            }
+        }
+        Ok(())
+    }
+
     fn findings<F: Borrow<Finding>>(&mut self, shown: &Shown<F>) -> io::Result<()> {
         self.heading(self.words.findings)?;
         if shown.findings.is_empty() && shown.left_out == 0 {
@@ -148,7 +168,7 @@ impl<W: Write> Page<'_, W> {
         Ok(())
     }
 
-    fn counts(&mut self, report: &Report) -> io::Result<()> {
+    fn counts(&mut self, report: &Report, gaps: &Gaps) -> io::Result<()> {
         self.heading(self.words.counts)?;
         let counts = &report.findings;
         for severity in Severity::ALL {
@@ -160,7 +180,7 @@ impl<W: Write> Page<'_, W> {
             let line = format!("{name}{gap}{:>7}  {rules}", grouped(counts.of(*severity)));
             self.write_line(line.trim_end())?;
         }
-        let verdict = match verdict(report, self.words) {
+        let verdict = match verdict(report, gaps, self.words) {
             (Tone::Good, verdict) => self.paint.green(&verdict),
             (Tone::Bad, verdict) => self.paint.red(&verdict),
             (Tone::Plain | Tone::Strong, verdict) => self.paint.bold(&verdict),

@@ -2,17 +2,18 @@
 
 use std::borrow::Borrow;
 
-use super::Options;
 use super::figures::{self, grouped};
 use super::names;
 use super::table::Tone;
 use super::words::{Words, fill};
+use super::{Gaps, Options};
 use crate::audit::{Figure, Finding, Language, Rate, Report};
 
 /// What the audit comes to, in a sentence: good, bad, or neither. Where some evidence is missing, silence is no proof.
-pub(super) fn verdict(report: &Report, words: &Words) -> (Tone, String) {
+pub(super) fn verdict(report: &Report, gaps: &Gaps, words: &Words) -> (Tone, String) {
     let (counts, totals, notes) = (&report.findings, &report.totals, &words.notes);
-    let is_partial = totals.unjudged_tasks > 0 || report.workspaces.iter().any(|row| !row.complete);
+    let is_partial =
+        gaps.is_partial || totals.unjudged_tasks > 0 || report.workspaces.iter().any(|row| !row.complete);
     let is_empty = totals.sums.tasks == 0 && totals.events.events == 0 && totals.users.users == 0;
     let all = grouped(counts.total());
     if counts.high > 0 || totals.users.not_ok > 0 {

@@ -29,7 +29,7 @@ use crate::keypool::AccountId;
 use crate::ledger::{Micros, Text, UserId};
 
 pub(in crate::store) use places::{CHUNK, Sighting, rank, sightings};
-pub use run::{Begun, NewRun, Run, RunChange, RunState, Turn, WriteError};
+pub use run::{Begun, NewRun, Outline, Run, RunChange, RunState, Turn, WriteError};
 
 /// What is kept of a page that could not be read.
 pub const GARBAGE_BYTES: usize = 64 << 10;
@@ -152,6 +152,13 @@ pub trait ReconcileStore: Send + Sync + 'static {
     /// Runs newest first.
     fn list_runs(&self, page: super::Page) -> BoxFuture<'_, Result<Vec<Run>, StoreError>>;
 
+    /// The runs that this actor began, newest first.
+    fn runs_of<'a>(
+        &'a self,
+        actor: &'a str,
+        page: super::Page,
+    ) -> BoxFuture<'a, Result<Vec<Outline>, StoreError>>;
+
     /// Runs that are not over, oldest first.
     fn unfinished_runs(&self) -> BoxFuture<'_, Result<Vec<Run>, StoreError>>;
 
@@ -242,7 +249,7 @@ pub trait ReconcileStore: Send + Sync + 'static {
 /// next rows, at most `limit`; an empty answer is the end.
 pub trait Evidence: Send {
     /// Every account there is or was, with every key id that was ever leased of it, its workspace, and the balance that
-    /// is known as of the snapshot; `fetch` ([`audit::Fetch::NotAsked`]), `selected` (false) and `usage` are the run's to
+    /// is known, of the time when the audit log has its last change (else of the account's own beginning); `fetch` ([`audit::Fetch::NotAsked`]), `selected` (false) and `usage` are the run's to
     /// fill in.
     fn accounts(&mut self) -> BoxFuture<'_, Result<Vec<audit::Account>, StoreError>>;
 

@@ -145,6 +145,9 @@ impl World {
         if self.is_shown(task) {
             outcome.billed += sum;
         }
+        if !self.is_due(ended.0) {
+            return;
+        }
         let mut record = |name: String, billed: i128, recorded: i128| {
             if let Some(sums) = outcome.workspaces.get_mut(&name) {
                 *sums = (sums.0 + billed, sums.1 + recorded);
@@ -164,8 +167,7 @@ impl World {
         let place = match &home {
             Some(home) if by_workspace.values().any(|name| name == home) => Some(home.clone()),
             _ if !events.is_empty() => by_workspace.into_values().next(),
-            _ if self.is_due(ended.0) => home,
-            _ => None,
+            _ => home,
         };
         if let (Some(reported), Some(name)) = (reported, place) {
             record(name, 0, reported);

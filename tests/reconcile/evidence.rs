@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use scrip::fal::fake::{Event, Fault, Route};
-use scrip::ledger::Text;
-use scrip::reconcile::{Options, RunState, Works};
+use scrip::ledger::{Micros, Text};
+use scrip::reconcile::{Options, RunState, Start, Works};
 
-use crate::world::{HOUR, MODEL, Outcome, START, World, day, events_asked, eventually, over, reconcile};
+use crate::world::{
+    HOUR, MODEL, Outcome, SECOND, START, World, day, events_asked, eventually, over, reconcile,
+};
 
 /// A task that its runner reported at 0.02 USD, and that fal billed so.
 async fn one_task() -> World {
@@ -141,4 +143,55 @@ async fn a_low_balance_is_that_of_the_evidence_whatever_is_heard_before_it_is_ju
     assert_eq!((low.rule.as_str(), low.evidence.number("balance_nano_usd")), ("A8", Some(500_000_000)));
     let evidence_time = outcome.run.evidence_time.unwrap().0;
     assert_eq!(low.evidence.number("balance_time"), Some(evidence_time.into()));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_balance_that_this_run_did_not_hear_is_of_the_time_when_it_was_last_told() {
+    let world = one_task().await;
+    world.fal.world().workspace("w").unwrap().set_balance("0.5");
+    world.reconcile(false).await;
+    let heard = world.engine.handle().now().await.unwrap();
+    world.clock.tick(300 * 24 * HOUR);
+    world.fal.world().plan(Route::Account, 2, Fault::Error(500, "server_error"));
+    let outcome = world.reconcile(false).await;
+    let low = outcome.findings.iter().find(|finding| finding.rule.as_str() == "A8").expect("A8");
+    assert_eq!(low.evidence.number("balance_nano_usd"), Some(500_000_000));
+    let time = low.evidence.number("balance_time").unwrap();
+    assert!((0..i128::from(HOUR)).contains(&(i128::from(heard.0) - time)), "{time}, not now");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_a_day_that_is_not_over_usage_and_events_are_compared_as_far_as_the_lag_allows() {
+    let world = World::new().await;
+    world.account("a", "w").await;
+    world.credit(7, 1_000).await;
+    world.sound("t", 7, (1, "a", "w")).await;
+    // fal's usage has three times what its events have, and an hour later a request that both have not got yet.
+    let usage = Event::new("usage", MODEL, START + HOUR).price("0.04");
+    let unexplained = world.fal.world().workspace("w").unwrap().clone().unexplained(usage);
+    world.fal.world().add(unexplained);
+    world.clock.set(START + 3 * HOUR);
+    let so_far = Start { end: Some(Micros(START + 3 * HOUR)), ..day() };
+    let reconciler = world.reconciler();
+    let outcome = reconcile(&reconciler.handle(), so_far).await;
+    reconciler.drain().await;
+    assert_eq!(outcome.rules(), ["B7"]);
+    let found = &outcome.findings[0].evidence;
+    assert_eq!(found.number("usage_nano_usd"), Some(60_000_000));
+    let evidence_time = outcome.run.evidence_time.unwrap().0;
+    let asked = i128::from(evidence_time - 30 * 60 * SECOND);
+    assert_eq!(found.number("end_time"), Some(asked), "now less the lag");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_usage_without_a_cost_is_kept_as_it_came_and_a_finding_says_so() {
+    let world = one_task().await;
+    let body = r#"{"summary":[{"endpoint_id":"fal-ai/flux/dev","unit":"image","quantity":1,"unit_price":0.02,"cost":null,"currency":"USD"}],"next_cursor":null,"has_more":false}"#;
+    world.fal.world().plan(Route::Usage, 1, Fault::Body(body.to_owned()));
+    let outcome = world.reconcile(false).await;
+    assert_eq!(outcome.run.state, RunState::Partial);
+    assert_eq!(outcome.rules(), ["B7"]);
+    let fetches = world.store.reconcile().unwrap().fetches(outcome.run.id).await.unwrap();
+    let usage = fetches.iter().find(|row| &*row.source == "usage").unwrap();
+    assert_eq!(usage.garbage, body.as_bytes());
 }

@@ -4,8 +4,10 @@
 
 mod evidence;
 mod faults;
+mod left;
 mod retries;
 mod rules;
 mod runs;
+mod schedule;
 mod workspaces;
 mod world;

@@ -8,10 +8,10 @@ use scrip::audit;
 use scrip::clock::Clock;
 use scrip::fal::fake::Event;
 use scrip::ledger::{Micros, Text};
-use scrip::reconcile::{Options, Reconciler, Retry, RunState, Start};
+use scrip::reconcile::{Options, Retry, RunState, Start};
 use scrip::store::reconcile::{
-    Applied, Begun, EventRow, Evidence, Extent, FetchRow, FindingQuery, FindingRow, NewRun, ReconcileStore,
-    ReportRow, Run, RunChange, Turn, WriteError,
+    Applied, Begun, EventRow, Evidence, Extent, FetchRow, FindingQuery, FindingRow, NewRun, Outline,
+    ReconcileStore, ReportRow, Run, RunChange, Turn, WriteError,
 };
 use scrip::store::{Page, Reader, Store, StoreError, Writer, sqlite};
 use sqlx::{ConnectOptions, Connection};
@@ -22,10 +22,10 @@ use crate::world::{DAY, HOUR, MODEL, SECOND, START, World, day, eventually, over
 type Answer<'a, T, E = StoreError> = BoxFuture<'a, Result<T, E>>;
 
 /// A store whose evidence of one period never comes in time.
-struct Slow {
-    store: Arc<dyn Store>,
+pub(crate) struct Slow {
+    pub(crate) store: Arc<dyn Store>,
     /// When that period begins.
-    start: Micros,
+    pub(crate) start: Micros,
 }
 
 struct SlowRuns {
@@ -78,6 +78,10 @@ impl ReconcileStore for SlowRuns {
 
     fn list_runs(&self, page: Page) -> Answer<'_, Vec<Run>> {
         self.runs.list_runs(page)
+    }
+
+    fn runs_of<'a>(&'a self, actor: &'a str, page: Page) -> Answer<'a, Vec<Outline>> {
+        self.runs.runs_of(actor, page)
     }
 
     fn unfinished_runs(&self) -> Answer<'_, Vec<Run>> {
@@ -257,67 +261,4 @@ async fn on_a_full_disk_a_run_waits_for_room_and_then_ends_with_all_of_its_evide
     room.drain().await;
     assert_eq!(outcome.run.state, RunState::Completed);
     assert_eq!(outcome.summary.unwrap().report.totals.events.events, many.unsigned_abs());
-}
-
-/// A schedule of days before a store that never answers what the first of them asks.
-struct Days {
-    world: World,
-    reconciler: Reconciler,
-}
-
-impl Days {
-    async fn new(tries: i64) -> Days {
-        let world = World::new().await;
-        world.account("a", "w").await;
-        world.clock.set(START + DAY + 31 * 60 * SECOND);
-        let slow = Slow { store: Arc::clone(&world.store), start: Micros(START) };
-        let options = Options {
-            retry: Retry { tries, ..Retry::default() },
-            reconcile_every: Some(Duration::from_secs(24 * 3_600)),
-            ..Options::default()
-        };
-        let reconciler = world.reconciler_on(&slow, options);
-        Days { world, reconciler }
-    }
-
-    /// The state of the run of these days, counted from the first, if there is one.
-    async fn state(&self, first: i64, end: i64) -> Option<RunState> {
-        let runs = self.reconciler.handle().list(Page { before: None, limit: 10 }).await.unwrap();
-        let period = (START + first * DAY, START + end * DAY);
-        runs.into_iter().find(|run| (run.start.0, run.end.0) == period).map(|run| run.state)
-    }
-
-    /// Moves on to the day after `day`, when its bill is due.
-    fn after(&self, day: i64) {
-        self.world.clock.set(START + (day + 1) * DAY + 31 * 60 * SECOND);
-    }
-
-    async fn give_up_the_first(&self) {
-        eventually("the run of the first day is given up", async || {
-            self.world.clock.tick(SECOND);
-            self.state(0, 1).await == Some(RunState::Failed)
-        })
-        .await;
-    }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_a_scheduled_run_was_given_up_for_is_in_the_next_ones_period() {
-    let days = Days::new(2).await;
-    days.give_up_the_first().await;
-    days.after(1);
-    eventually("the next one judges both days", async || days.state(0, 2).await.is_some()).await;
-    days.reconciler.drain().await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_a_scheduled_run_was_given_up_for_late_is_in_the_period_of_the_next_that_begins() {
-    let days = Days::new(3).await;
-    eventually("the run of the first day has begun", async || days.state(0, 1).await.is_some()).await;
-    days.after(1);
-    eventually("so has that of the second", async || days.state(1, 2).await.is_some()).await;
-    days.give_up_the_first().await;
-    days.after(2);
-    eventually("the third judges all", async || days.state(0, 3).await.is_some()).await;
-    days.reconciler.drain().await;
 }

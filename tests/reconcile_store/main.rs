@@ -38,6 +38,7 @@ macro_rules! reconcile_suite {
                     what_a_run_tells_of_itself_is_kept_and_the_rest_stays,
                     a_run_that_is_over_no_longer_changes,
                     runs_are_listed_newest_first_and_the_unfinished_oldest_first,
+                    the_runs_of_one_actor_are_listed_newest_first_and_tell_what_partial_ones_lack,
                     a_lease_by_name_has_one_holder_until_it_expires_or_is_given_back,
                     a_fetch_goes_on_where_the_last_page_left_it,
                     a_page_that_could_not_be_read_is_kept_cut,

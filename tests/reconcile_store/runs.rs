@@ -122,6 +122,35 @@ pub(crate) async fn runs_are_listed_newest_first_and_the_unfinished_oldest_first
     assert_eq!(unfinished, [ids[0], ids[2], ids[3]]);
 }
 
+pub(crate) async fn the_runs_of_one_actor_are_listed_newest_first_and_tell_what_partial_ones_lack(
+    bench: &mut Bench,
+) {
+    let mut ids = Vec::new();
+    for actor in ["schedule", "others", "schedule", "schedule"] {
+        let new = NewRun { actor: actor.into(), ..new_run() };
+        let Begun::New(id) = bench.store.create_run(&new).await.unwrap() else { panic!("it is new") };
+        ids.push(id);
+    }
+    for (id, state) in [(ids[0], RunState::Partial), (ids[2], RunState::Completed)] {
+        let over =
+            RunChange { state: Some(state), summary: Some(r#"{"kept": 1}"#.into()), ..RunChange::default() };
+        bench.store.update_run(bench.take_up(id).await, &over).await.unwrap();
+    }
+    let listed = bench.store.runs_of("schedule", Page { before: None, limit: 9 }).await.unwrap();
+    let told: Vec<_> = listed.iter().map(|run| (run.id, run.state, &*run.summary)).collect();
+    assert_eq!(
+        told,
+        [
+            (ids[3], RunState::Running, ""),
+            (ids[2], RunState::Completed, ""),
+            (ids[0], RunState::Partial, r#"{"kept": 1}"#),
+        ]
+    );
+    assert_eq!((listed[0].start, listed[0].end), PERIOD);
+    let rest = bench.store.runs_of("schedule", Page { before: Some(ids[2]), limit: 9 }).await.unwrap();
+    assert_eq!(rest.iter().map(|run| run.id).collect::<Vec<_>>(), [ids[0]]);
+}
+
 pub(crate) async fn a_lease_by_name_has_one_holder_until_it_expires_or_is_given_back(bench: &mut Bench) {
     let (one, other) = (Uuid::from_u128(1), Uuid::from_u128(2));
     assert!(bench.store.hold("reconcile", one, DAY).await.unwrap());

@@ -12,12 +12,33 @@ mod terminal;
 use std::path::Path;
 
 use scrip::audit::{Finding, Language, Report};
-use scrip::report::{Format, Options, render};
+use scrip::report::{Format, Gaps, NotFetched, Options, render};
 
 fn print(report: &Report, findings: &[Finding], options: &Options) -> String {
+    print_with(report, &Gaps::default(), findings, options)
+}
+
+fn print_with(report: &Report, gaps: &Gaps, findings: &[Finding], options: &Options) -> String {
     let mut out = Vec::new();
-    render(report, findings, options, &mut out).expect("memory takes everything");
+    render(report, gaps, findings, options, &mut out).expect("memory takes everything");
     String::from_utf8(out).expect("UTF-8")
+}
+
+/// A run that could not fetch the usage of an account, and found more of the ledger wrong than it lists.
+fn gaps() -> Gaps {
+    Gaps {
+        is_partial: true,
+        not_fetched: vec![NotFetched {
+            account_id: 3,
+            account: "上海工作室".to_owned(),
+            workspace: "=studio".to_owned(),
+            source: "usage",
+            reason: "UPSTREAM_DENIED",
+            http_status: 403,
+            message: "the key may not: it needs the admin scope".to_owned(),
+        }],
+        unlisted_disagreements: 1_234,
+    }
 }
 
 fn options(format: Format, language: Language) -> Options {
@@ -53,6 +74,34 @@ fn an_empty_report_says_that_there_is_nothing_in_every_format() {
         let sections: Vec<&str> = records.lines().filter_map(|line| line.split(',').next()).collect();
         assert_eq!(sections, ["section", "audit", "total", "user_total"]);
     }
+}
+
+#[test]
+fn a_report_that_lacks_something_says_what_and_does_not_say_that_the_money_agrees() {
+    let (report, findings) = sound().audit();
+    assert!(findings.is_empty() && report.workspaces.iter().all(|row| row.complete));
+    for language in Language::ALL {
+        let whole = print(&report, &findings, &options(Format::Table, *language));
+        let table = print_with(&report, &gaps(), &findings, &options(Format::Table, *language));
+        golden(&format!("partial.{language}.txt"), &table);
+        let page = print_with(&report, &gaps(), &findings, &options(Format::Html, *language));
+        let agrees = ["The money agrees", "账目一致"];
+        for text in [&table, &page] {
+            assert!(text.contains("UPSTREAM_DENIED") && text.contains("1,234"), "{text}");
+            assert!(!agrees.iter().any(|agrees| text.contains(agrees)), "{text}");
+        }
+        assert!(agrees.iter().any(|agrees| whole.contains(agrees)), "{whole}");
+    }
+    let json = print_with(&report, &gaps(), &findings, &options(Format::Json, Language::English));
+    let json: serde_json::Value = serde_json::from_str(&json).expect("JSON");
+    assert_eq!((&json["state"], &json["unlisted_disagreements"]), (&"partial".into(), &1_234.into()));
+    assert_eq!(json["not_fetched"][0]["account_id"], 3);
+    assert_eq!(json["not_fetched"][0]["reason"], "UPSTREAM_DENIED");
+    let csv = print_with(&report, &gaps(), &findings, &options(Format::Csv, Language::English));
+    let lines: Vec<&str> = csv.lines().collect();
+    assert!(lines[1].ends_with(",partial,1234,,,"), "{}", lines[1]);
+    assert!(lines[2].starts_with("not_fetched,'=studio,上海工作室,3,"), "{}", lines[2]);
+    assert!(lines[2].ends_with(",,usage,UPSTREAM_DENIED,403"), "{}", lines[2]);
 }
 
 /// A world of one task of user 7 that was billed as it should be.
@@ -115,7 +164,7 @@ fn points_are_valued_at_both_rates_and_costs_are_exact() {
 fn findings_may_be_borrowed_or_owned() {
     let (report, findings) = sample::small().audit();
     let mut out = Vec::new();
-    render(&report, findings.clone(), &Options::default(), &mut out).expect("written");
+    render(&report, &Gaps::default(), findings.clone(), &Options::default(), &mut out).expect("written");
     assert_eq!(String::from_utf8(out).expect("UTF-8"), print(&report, &findings, &Options::default()));
 }
 
@@ -133,7 +182,8 @@ fn a_writer_that_fails_is_told() {
     let (report, findings) = sample::small().audit();
     for format in Format::ALL {
         let options = options(*format, Language::English);
-        let failure = render(&report, &findings, &options, &mut Full).expect_err("nothing was written");
+        let failure = render(&report, &Gaps::default(), &findings, &options, &mut Full)
+            .expect_err("nothing was written");
         assert_eq!(failure.kind(), std::io::ErrorKind::StorageFull, "{}", format.as_str());
     }
 }

@@ -5,7 +5,7 @@ use std::cell::Cell;
 use std::rc::Rc;
 
 use scrip::audit::{Finding, Language, Rule};
-use scrip::report::{Colour, Format, Options, render};
+use scrip::report::{Colour, Format, Gaps, Options, render};
 use unicode_width::UnicodeWidthStr;
 
 use super::{golden, options, print, sample};
@@ -147,7 +147,7 @@ fn however_many_findings_come_no_more_than_twice_those_shown_are_held() {
             Counted(finding.clone(), Rc::clone(&held))
         });
         let options = Options { max_findings: 50, ..options(format, Language::English) };
-        render(&report, many, &options, &mut std::io::sink()).expect("written");
+        render(&report, &Gaps::default(), many, &options, &mut std::io::sink()).expect("written");
         assert_eq!((peak.get(), held.get()), (most, 0), "{}", format.as_str());
     }
 }

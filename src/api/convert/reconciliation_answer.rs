@@ -40,6 +40,9 @@ pub(in crate::api) fn run(run: &Run) -> pb::Reconciliation {
         finding_counts: Some(finding_counts(run, counts)),
         cost_changes: run.cost_changes,
         costs_applied: run.costs_applied,
+        unlisted_disagreements: summary
+            .as_ref()
+            .map_or(0, |summary| i64::try_from(summary.unlisted_disagreements).unwrap_or(i64::MAX)),
         ..pb::Reconciliation::default()
     }
 }

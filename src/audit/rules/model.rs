@@ -33,7 +33,7 @@ impl Unbilled {
 }
 
 /// A2: completed tasks with money left charged for a model of which fal bills nothing at all: not through any
-/// workspace, neither in the period nor for any of its tasks.
+/// workspace, neither in the period nor for any of its tasks nor in its usage.
 pub fn a2(model: &Text, unbilled: &Unbilled, billed_nano_usd: i128) -> Option<Finding> {
     if unbilled.tasks == 0 || billed_nano_usd > 0 {
         return None;

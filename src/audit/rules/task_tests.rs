@@ -167,7 +167,7 @@ fn b6_fires_for_a_charged_task_that_nobody_settles() {
     }
     assert_eq!(
         b6(&facts(&stuck(), None), &Thresholds::default()).expect("fires").message(Language::English),
-        "Task t1 of user 7 (fal-ai/flux/dev): 100 points charged, processing for 99 h, no live lease and no billing event."
+        "Task t1 of user 7 (fal-ai/flux/dev): 100 points charged, processing for 4 d 3 h, no live lease and no billing event."
     );
 }
 

@@ -123,7 +123,7 @@ mod tests {
         let finding = a5(&user_day(0, 0, 1), &Thresholds::default()).expect("fires");
         assert_eq!(
             finding.message(Language::English),
-            "User 7, 1970-04-11: 1 points were refunded on a day without consumption."
+            "User 7, 1970-04-11: 1 point was refunded on a day without consumption."
         );
     }
 

@@ -4,6 +4,7 @@
 //! started on it → the run is begun and waited for (a server that works at runs may do it as well) → its report is
 //! written → what could not be fetched is said.
 
+mod interrupt;
 pub(super) mod period;
 pub(super) mod show;
 
@@ -11,8 +12,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
+use jiff::tz::TimeZone;
 use uuid::Uuid;
 
+use self::interrupt::Interrupts;
 use self::period::When;
 use self::show::{Lang, Target};
 use super::failure::{COULD_NOT_RUN, FINDINGS, Failure};
@@ -20,10 +23,10 @@ use super::keyring;
 use super::output::Out;
 use super::session::{Prepare, Session, close, open};
 use crate::clock::System;
-use crate::config::{AuditArgs, DatabaseArgs, DatabaseUrl, FalArgs, KekArgs};
+use crate::config::{AuditArgs, DatabaseArgs, DatabaseUrl, FalArgs, KekArgs, ThresholdArgs};
 use crate::keypool::AccountId;
 use crate::ledger::{Text, UserId};
-use crate::reconcile::{Handle, Options, Reconciler, RunState, Settings, Start, Works};
+use crate::reconcile::{COMMAND, Handle, Options, Reconciler, RunState, Settings, Start, Works};
 use crate::store::Store;
 use crate::{fal, report};
 
@@ -37,7 +40,8 @@ use crate::{fal, report};
 /// are audited all the same: the exit code is then 2.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Exit codes: 0 no findings · 1 findings · 2 could not run, or not with all evidence.\n\n\
+    after_help = "Exit codes: 0 no findings · 1 findings · 2 could not run, or not with all evidence · 130, 143 stopped by SIGINT,\n\
+    SIGTERM: the run is then ended as FAILED, and no server goes on with it.\n\n\
     Examples:\n  \
     scrip audit                                            # today so far\n  \
     scrip audit --start 2026-02-01 --end 2026-02-28        # February, its last day included\n  \
@@ -58,7 +62,8 @@ pub(super) struct AuditCommand {
     #[arg(long, value_name = "ID,…", value_delimiter = ',', value_parser = clap::value_parser!(i64).range(1..))]
     ids: Vec<AccountId>,
 
-    /// Only the findings and rows of these users
+    /// Only the findings and rows of these users, and those that are of no user: of workspaces and models (A1, A2, A3, A8, B7)
+    /// and of the ledger as a whole (B4)
     #[arg(long, value_name = "ID,…", value_delimiter = ',', value_parser = clap::value_parser!(i64).range(1..))]
     user_ids: Vec<UserId>,
 
@@ -80,6 +85,8 @@ pub(super) struct AuditCommand {
 
     #[command(flatten)]
     audit: AuditArgs,
+    #[command(flatten)]
+    thresholds: ThresholdArgs,
     #[command(flatten)]
     fal: FalArgs,
     #[command(flatten)]
@@ -112,7 +119,7 @@ impl From<ReportFormat> for report::Format {
 }
 
 pub(super) async fn run(args: AuditCommand, _out: &mut Out) -> Result<ExitCode, Failure> {
-    let settings = args.audit.settings().map_err(Failure::CouldNotRun)?;
+    let settings = args.audit.settings(&args.thresholds).map_err(Failure::CouldNotRun)?;
     if let Some(path) = &args.output {
         show::check_writable(path)?;
     }
@@ -134,11 +141,22 @@ async fn audit(args: &AuditCommand, desk: &Desk) -> Result<ExitCode, Failure> {
         user_ids: args.user_ids.clone(),
         apply_costs: args.apply_costs,
     };
+    let mut interrupts = Interrupts::listen()?;
     let begun = desk.handle.start(&asked, &desk.actor).await.map_err(show::of_error)?;
-    let run = show::wait(&desk.handle, begun.run.id).await?;
+    tokio::select! {
+        biased;
+        done = report(args, desk, begun.run.id) => done,
+        signal = interrupts.next() => interrupt::end(&desk.handle, begun.run.id, signal).await,
+    }
+}
+
+/// Waits for the run and writes its report.
+async fn report(args: &AuditCommand, desk: &Desk, run_id: i64) -> Result<ExitCode, Failure> {
+    let run = show::wait(&desk.handle, run_id).await?;
     let summary = show::summary(&run)?;
     let target = args.output.clone().map_or(Target::Stdout, Target::File);
-    let options = target.options(args.format.into(), args.lang.into());
+    let mut options = target.options(args.format.into(), args.lang.into());
+    options.timezone = TimeZone::get(&args.audit.timezone).unwrap_or(TimeZone::UTC);
     show::write(&desk.handle, &run, &target, options).await?;
     show::say_failures(&summary);
     Ok(match run.state {
@@ -179,7 +197,7 @@ impl Desk {
             return Err(Failure::could_not_run("this database keeps no reconciliations"));
         };
         let handle = reconciler.handle();
-        Ok(Self { store, session, reconciler, handle, actor: Text::from("cli") })
+        Ok(Self { store, session, reconciler, handle, actor: Text::from(COMMAND) })
     }
 
     pub(super) async fn now(&self) -> Result<crate::ledger::Micros, Failure> {

@@ -17,6 +17,9 @@ use crate::report;
 /// Rows of one read.
 const PAGE: u32 = 1_000;
 
+/// How long a run may wait for its turn before that is said.
+const PATIENCE: Duration = Duration::from_secs(2);
+
 /// The language of a report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(in crate::cli) enum Lang {
@@ -71,8 +74,24 @@ fn terminal_width() -> Option<usize> {
 pub(in crate::cli) async fn wait(handle: &Handle, run_id: i64) -> Result<Run, Failure> {
     let mut bar = Bar::new();
     let mut watch = handle.watch(run_id);
-    while let Some(seen) = watch.next().await.map_err(of_error)? {
-        bar.show(&seen);
+    let mut told = false;
+    loop {
+        tokio::select! {
+            biased;
+            seen = watch.next() => match seen.map_err(of_error)? {
+                Some(seen) => bar.show(&seen),
+                None => break,
+            },
+            () = tokio::time::sleep(PATIENCE), if !told => {
+                // Nobody has taken it up: this process would have, had it the turn.
+                told = handle.get(run_id).await.map_err(of_error)?.attempt == 0;
+                if told {
+                    let said = "waiting: another process works at a reconciliation. This one follows once that is over, or 30 s \
+                                after it fell silent";
+                    bar.0.suspend(|| eprintln!("{said}"));
+                }
+            }
+        }
     }
     bar.0.finish_and_clear();
     handle.get(run_id).await.map_err(of_error)
@@ -87,8 +106,9 @@ pub(in crate::cli) async fn write(
 ) -> Result<(), Failure> {
     // What the run left, whole.
     summary(run)?;
-    let kept = handle.summary(run).await.map_err(of_error)?;
-    let mut report = kept.ok_or_else(unreadable)?.report;
+    let kept = handle.summary(run).await.map_err(of_error)?.ok_or_else(unreadable)?;
+    let gaps = gaps(run, &kept);
+    let mut report = kept.report;
     read_rows(handle, run.id, &mut report).await?;
     let mut writer = target.open()?;
     // People are shown the gravest; programs get them all, a page at a time.
@@ -99,7 +119,7 @@ pub(in crate::cli) async fn write(
     let (sender, mut findings) = mpsc::channel::<Finding>(PAGE as usize);
     let writing = tokio::task::spawn_blocking(move || {
         let findings = std::iter::from_fn(|| findings.blocking_recv());
-        report::render(&report, findings, &options, &mut *writer).and_then(|()| writer.flush())
+        report::render(&report, &gaps, findings, &options, &mut *writer).and_then(|()| writer.flush())
     });
     let read = send_findings(handle, run.id, wanted, sender).await;
     let written = writing.await.map_err(|_| Failure::could_not_run("the report could not be written"))?;
@@ -113,6 +133,24 @@ pub(in crate::cli) fn summary(run: &Run) -> Result<Summary, Failure> {
         return Err(Failure::CouldNotRun(format!("the reconciliation failed: {}", run.error)));
     }
     Summary::from_json(&run.summary).ok_or_else(unreadable)
+}
+
+/// What the report does not hold.
+fn gaps(run: &Run, kept: &Summary) -> report::Gaps {
+    let not_fetched = kept.failures.iter().map(|failure| report::NotFetched {
+        account_id: failure.account_id,
+        account: failure.account_name.clone(),
+        workspace: failure.workspace.clone(),
+        source: failure.source.as_str(),
+        reason: failure.reason.as_str(),
+        http_status: failure.http_status,
+        message: failure.message.clone(),
+    });
+    report::Gaps {
+        is_partial: run.state == RunState::Partial,
+        not_fetched: not_fetched.collect(),
+        unlisted_disagreements: kept.unlisted_disagreements,
+    }
 }
 
 fn unreadable() -> Failure {
@@ -253,7 +291,7 @@ impl Bar {
             self.0.set_style(style);
         }
         let what = match phase {
-            Phase::Fetching => "asking fal, workspaces",
+            Phase::Fetching => "asking fal, answers",
             Phase::Matching => "matching tasks and events",
             Phase::Checking => "checking the ledgers, users",
             Phase::Applying => "writing costs, tasks",

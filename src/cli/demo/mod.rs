@@ -165,16 +165,28 @@ fn introduce(args: &DemoArgs, jobs: &[Job], out: &mut Out) -> Result<(), Failure
 }
 
 fn next(args: &DemoArgs, out: &mut Out) -> Result<(), Failure> {
-    let title = match args.lang {
-        Lang::En => "Try next:",
-        Lang::Zh => "接下来可以试试：",
+    let [title, page, again, keep, serve] = match args.lang {
+        Lang::En => [
+            "Try next:",
+            "in a browser",
+            "the same with charts, in a browser",
+            "keep the database, and look around in it",
+            "the service, on a database of your own",
+        ],
+        Lang::Zh => [
+            "接下来可以试试：",
+            "在浏览器中打开",
+            "同样的内容，带图表，在浏览器中查看",
+            "保留数据库，随意查看",
+            "在你自己的数据库上运行服务",
+        ],
     };
     out.line("")?;
     out.line(out.paint().bold(title))?;
     if let Some(path) = &args.html {
-        out.line(format!("  {}    # in a browser", path.display()))?;
+        out.line(format!("  {}    # {page}", path.display()))?;
     } else {
-        out.line("  scrip demo --html audit.html    # the same with charts, in a browser")?;
+        out.line(format!("  scrip demo --html audit.html    # {again}"))?;
     }
     match &args.keep {
         Some(folder) => {
@@ -184,8 +196,8 @@ fn next(args: &DemoArgs, out: &mut Out) -> Result<(), Failure> {
             out.line(format!("  scrip serve {url}"))?;
         }
         None => {
-            out.line("  scrip demo --keep ./demo        # keep the database, and look around in it")?;
-            out.line("  scrip serve                     # the service, on a database of your own")?;
+            out.line(format!("  scrip demo --keep ./demo        # {keep}"))?;
+            out.line(format!("  scrip serve                     # {serve}"))?;
         }
     }
     Ok(())

@@ -8,13 +8,13 @@ use std::borrow::Borrow;
 use std::fmt::Write as _;
 use std::io::{self, Write};
 
-use super::Options;
-use super::figures::{grouped, percent, rate, rfc3339, rounded, usd};
+use super::figures::{grouped, moment, percent, rate, rfc3339, rounded, usd};
 use super::names;
 use super::sheet::{self, Sheet};
 use super::table::{Cell, Side, Tone, plain};
 use super::words::{Words, fill};
 use super::worst::{Shown, unsaid, verdict};
+use super::{Gaps, Options};
 use crate::audit::{Finding, Report, Severity};
 
 /// The whole look of the page.
@@ -23,13 +23,14 @@ const STYLE: &str = include_str!("style.css");
 /// Writes the whole page. It is made in memory: its rows and findings are bounded.
 pub(super) fn write<F: Borrow<Finding>>(
     report: &Report,
+    gaps: &Gaps,
     findings: &Shown<F>,
     options: &Options,
     out: &mut impl Write,
 ) -> io::Result<()> {
     let words = Words::of(options.language);
     let mut page = Html::default();
-    head(&mut page, report, words);
+    head(&mut page, report, gaps, options);
     tiles(&mut page, report, words);
     charts::all(&mut page, report, options);
     let most = options.max_rows;
@@ -44,6 +45,7 @@ pub(super) fn write<F: Borrow<Finding>>(
         table(&mut page, title, sheet, words);
         page.raw("</section>\n");
     }
+    missing(&mut page, gaps, options);
     list(&mut page, report, findings, options);
     page.raw("</main>\n</body>\n</html>\n");
     out.write_all(page.0.as_bytes())
@@ -83,8 +85,10 @@ impl Html {
     }
 }
 
-fn head(page: &mut Html, report: &Report, words: &Words) {
-    let period = fill(words.period, &[&report.start.to_string(), &report.end.to_string()]);
+fn head(page: &mut Html, report: &Report, gaps: &Gaps, options: &Options) {
+    let words = Words::of(options.language);
+    let [start, end, now] = [report.start, report.end, report.now].map(|at| moment(at, &options.timezone));
+    let period = fill(words.period, &[&start, &end]);
     page.put(format_args!("<!DOCTYPE html>\n<html lang=\"{}\">\n<head>\n<meta charset=\"utf-8\">\n", words.tag))
         .raw("<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n")
         .raw("<meta name=\"color-scheme\" content=\"light dark\">\n")
@@ -106,13 +110,13 @@ fn head(page: &mut Html, report: &Report, words: &Words) {
     let (before, after) = as_of.split_once('\u{1}').unwrap_or((&as_of, ""));
     page.text(before)
         .put(format_args!("<time datetime=\"{}\">", rfc3339(report.now)))
-        .text(&report.now.to_string())
+        .text(&now)
         .raw("</time>")
         .text(after)
         .raw("<br>")
         .text(&fill(words.rates, &[&rates[0], &rates[1]]))
         .raw("</p></header>\n");
-    let (tone, verdict) = verdict(report, words);
+    let (tone, verdict) = verdict(report, gaps, words);
     let class = match tone {
         Tone::Good => "good",
         Tone::Bad => "bad",
@@ -222,6 +226,20 @@ const fn severity_class(severity: Severity) -> &'static str {
         Severity::Medium => "medium",
         Severity::Low => "low",
     }
+}
+
+/// What the report does not hold.
+fn missing(page: &mut Html, gaps: &Gaps, options: &Options) {
+    let words = Words::of(options.language);
+    let sentences = gaps.sentences(words, options.language);
+    if sentences.is_empty() {
+        return;
+    }
+    page.raw("<section class=\"card\"><h2>").text(words.gaps).raw("</h2>\n");
+    for sentence in sentences {
+        page.raw("<p>").text(&sentence).raw("</p>\n");
+    }
+    page.raw("</section>\n");
 }
 
 /// The findings, the counts of each severity above them.

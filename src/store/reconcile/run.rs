@@ -123,6 +123,18 @@ pub struct Run {
     pub error: Text,
 }
 
+/// A run in a few words, for who looks through many of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "as of Run")]
+pub struct Outline {
+    pub id: i64,
+    pub start: Micros,
+    pub end: Micros,
+    pub state: RunState,
+    /// Of a run that is partial, for it says what is missing; else empty.
+    pub summary: Text,
+}
+
 /// What a run tells of itself as it goes on; `None` leaves what is stored. A state other than running ends it, at the
 /// store's now. The costs applied are counted by [`apply_costs`](super::ReconcileStore::apply_costs) itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

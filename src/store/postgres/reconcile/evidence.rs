@@ -209,7 +209,7 @@ impl Evidence for Snapshot {
 
 fn account(row: &PgRow) -> Decoded<audit::Account> {
     let row = Columns::new(row, "reading ts_fal_account");
-    let (balance, now): (Option<i64>, Micros) = (row.get("balance_nano_usd")?, row.moment("now")?);
+    let (balance, told): (Option<i64>, Micros) = (row.get("balance_nano_usd")?, row.moment("balance_at")?);
     let key_ids: Option<Vec<String>> = row.get("key_ids")?;
     Ok(audit::Account {
         account_id: row.get("id")?,
@@ -217,7 +217,7 @@ fn account(row: &PgRow) -> Decoded<audit::Account> {
         workspace: row.text("workspace")?,
         key_ids: key_ids.unwrap_or_default().into_iter().map(Text::from).collect(),
         selected: false,
-        balance: balance.map(|balance| (balance, audit::Micros(now.0))),
+        balance: balance.map(|balance| (balance, audit::Micros(told.0))),
         fetch: audit::Fetch::NotAsked,
         usage: None,
         unreadable: Vec::new(),

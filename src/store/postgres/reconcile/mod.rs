@@ -32,8 +32,8 @@ use super::writer::discard;
 use crate::audit;
 use crate::ledger::Text;
 use crate::store::reconcile::{
-    Applied, Begun, EventRow, Evidence, Extent, FetchRow, FindingQuery, FindingRow, NewRun, ReconcileStore,
-    ReportRow, Run, RunChange, Turn, WriteError,
+    Applied, Begun, EventRow, Evidence, Extent, FetchRow, FindingQuery, FindingRow, NewRun, Outline,
+    ReconcileStore, ReportRow, Run, RunChange, Turn, WriteError,
 };
 use crate::store::{Page, StoreError};
 
@@ -168,6 +168,14 @@ impl ReconcileStore for PostgresReconcile {
             .bind(page.before.unwrap_or(i64::MAX))
             .bind(i64::from(page.limit));
         Box::pin(self.reader.read("listing runs", statement, runs::run))
+    }
+
+    fn runs_of<'a>(&'a self, actor: &'a str, page: Page) -> BoxFuture<'a, Result<Vec<Outline>, StoreError>> {
+        let statement = sqlx::query(include_str!("sql/runs_of.sql"))
+            .bind(page.before.unwrap_or(i64::MAX))
+            .bind(actor)
+            .bind(i64::from(page.limit));
+        Box::pin(self.reader.read("listing the runs of an actor", statement, runs::outline))
     }
 
     fn unfinished_runs(&self) -> BoxFuture<'_, Result<Vec<Run>, StoreError>> {

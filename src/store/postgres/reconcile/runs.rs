@@ -13,8 +13,8 @@ use super::{PostgresReconcile, Steps};
 use crate::ledger::{Fingerprint, Method, Text};
 use crate::store::StoreError;
 use crate::store::reconcile::{
-    Begun, CHUNK, EventRow, FetchRow, GARBAGE_BYTES, NewRun, Run, RunChange, RunState, Sighting, Turn,
-    WriteError, sightings,
+    Begun, CHUNK, EventRow, FetchRow, GARBAGE_BYTES, NewRun, Outline, Run, RunChange, RunState, Sighting,
+    Turn, WriteError, sightings,
 };
 
 impl PostgresReconcile {
@@ -267,20 +267,26 @@ fn json(ids: &[i64]) -> Result<String, Trouble> {
         .map_err(|error| Trouble::Wrong(format!("ids cannot be written as JSON: {error}")))
 }
 
+const READING: &str = "reading scrip_reconciliations";
+
+fn unreadable(found: &str) -> StoreError {
+    Trouble::Wrong(format!("{found:?} is not known to this release")).store_error(READING)
+}
+
+fn state(word: &str) -> Decoded<RunState> {
+    RunState::parse(word).ok_or_else(|| unreadable(word))
+}
+
 /// A row of `scrip_reconciliations`.
 pub(super) fn run(row: &PgRow) -> Decoded<Run> {
-    const WHAT: &str = "reading scrip_reconciliations";
-    let row = Columns::new(row, WHAT);
-    let state: &str = row.get("state")?;
-    let unreadable =
-        |found: &str| Trouble::Wrong(format!("{found:?} is not known to this release")).store_error(WHAT);
+    let row = Columns::new(row, READING);
     let ids = |column| -> Decoded<Vec<i64>> {
         let json: &str = row.get(column)?;
         serde_json::from_str(json).map_err(|_| unreadable(json))
     };
     Ok(Run {
         id: row.get("id")?,
-        state: RunState::parse(state).ok_or_else(|| unreadable(state))?,
+        state: state(row.get("state")?)?,
         start: row.moment("period_start")?,
         end: row.moment("period_end")?,
         account_ids: ids("account_ids")?,
@@ -306,9 +312,21 @@ pub(super) fn run(row: &PgRow) -> Decoded<Run> {
     })
 }
 
+/// A row of `scrip_reconciliations`, in a few words.
+pub(super) fn outline(row: &PgRow) -> Decoded<Outline> {
+    let row = Columns::new(row, READING);
+    Ok(Outline {
+        id: row.get("id")?,
+        start: row.moment("period_start")?,
+        end: row.moment("period_end")?,
+        state: state(row.get("state")?)?,
+        summary: row.text("summary")?,
+    })
+}
+
 /// The days and models of a run.
 pub(super) fn detail(row: &PgRow) -> Decoded<Text> {
-    Columns::new(row, "reading scrip_reconciliations").text("detail")
+    Columns::new(row, READING).text("detail")
 }
 
 /// A row of `scrip_reconciliation_fetches`.

@@ -172,14 +172,7 @@ impl Snapshot {
     }
 
     async fn all_accounts(&mut self) -> Result<Vec<audit::Account>, StoreError> {
-        let now = self.now;
-        let mut accounts = self.page(sqlx::query(sql::ACCOUNTS), account).await?;
-        for account in &mut accounts {
-            if let Some((_, time)) = &mut account.balance {
-                *time = audit::Micros(now.0);
-            }
-        }
-        Ok(accounts)
+        self.page(sqlx::query(sql::ACCOUNTS), account).await
     }
 
     async fn count(&mut self, text: &'static str) -> Result<u64, StoreError> {
@@ -227,7 +220,7 @@ impl Evidence for Snapshot {
 fn account(row: &SqliteRow) -> Result<audit::Account, sqlx::Error> {
     let mut cells = Cells::of(row);
     let (account_id, name, workspace) = (cells.get()?, cells.text()?, cells.text()?);
-    let balance: Option<i64> = cells.get()?;
+    let (balance, told): (Option<i64>, _) = (cells.get()?, cells.time()?);
     let key_ids: &str = cells.get()?;
     let ids: Vec<String> =
         serde_json::from_str(key_ids).map_err(|_| unreadable("an array of key ids", key_ids))?;
@@ -237,7 +230,7 @@ fn account(row: &SqliteRow) -> Result<audit::Account, sqlx::Error> {
         workspace,
         key_ids: ids.into_iter().map(Text::from).collect(),
         selected: false,
-        balance: balance.map(|balance| (balance, audit::Micros(0))),
+        balance: balance.map(|balance| (balance, audit::Micros(told.0))),
         fetch: audit::Fetch::NotAsked,
         usage: None,
         unreadable: Vec::new(),

@@ -32,8 +32,8 @@ use super::writer::Session;
 use crate::audit;
 use crate::ledger::Text;
 use crate::store::reconcile::{
-    Applied, Begun, EventRow, Evidence, Extent, FetchRow, FindingQuery, FindingRow, NewRun, ReconcileStore,
-    ReportRow, Run, RunChange, Turn, WriteError,
+    Applied, Begun, EventRow, Evidence, Extent, FetchRow, FindingQuery, FindingRow, NewRun, Outline,
+    ReconcileStore, ReportRow, Run, RunChange, Turn, WriteError,
 };
 use crate::store::{Page, StoreError};
 
@@ -64,6 +64,12 @@ impl ReconcileStore for SqliteReconcile {
         let before = page.before.unwrap_or(i64::MAX);
         let statement = sqlx::query(sql::LIST_RUNS).bind(before).bind(page.limit);
         self.reader.all("listing runs", statement, runs::run).boxed()
+    }
+
+    fn runs_of<'a>(&'a self, actor: &'a str, page: Page) -> BoxFuture<'a, Result<Vec<Outline>, StoreError>> {
+        let before = page.before.unwrap_or(i64::MAX);
+        let statement = sqlx::query(sql::RUNS_OF).bind(before).bind(Text::from(actor)).bind(page.limit);
+        self.reader.all("listing the runs of an actor", statement, runs::outline).boxed()
     }
 
     fn unfinished_runs(&self) -> BoxFuture<'_, Result<Vec<Run>, StoreError>> {

@@ -12,8 +12,8 @@ use super::{SqliteReconcile, insert, sql};
 use crate::ledger::{Fingerprint, Method, Micros, Text};
 use crate::store::StoreError;
 use crate::store::reconcile::{
-    Begun, CHUNK, EventRow, FetchRow, GARBAGE_BYTES, NewRun, Run, RunChange, RunState, Sighting, Turn,
-    WriteError, sightings,
+    Begun, CHUNK, EventRow, FetchRow, GARBAGE_BYTES, NewRun, Outline, Run, RunChange, RunState, Sighting,
+    Turn, WriteError, sightings,
 };
 
 impl SqliteReconcile {
@@ -289,10 +289,7 @@ pub(super) fn run(row: &SqliteRow) -> Result<Run, sqlx::Error> {
     let mut cells = Cells::of(row);
     Ok(Run {
         id: cells.get()?,
-        state: {
-            let word: &str = cells.get()?;
-            RunState::parse(word).ok_or_else(|| unreadable("the state of a run", word))?
-        },
+        state: state(cells.get()?)?,
         start: cells.time()?,
         end: cells.time()?,
         account_ids: ids(cells.get()?)?,
@@ -316,6 +313,22 @@ pub(super) fn run(row: &SqliteRow) -> Result<Run, sqlx::Error> {
         summary: cells.text()?,
         error: cells.text()?,
     })
+}
+
+/// A row of `scrip_reconciliations`, in a few words.
+pub(super) fn outline(row: &SqliteRow) -> Result<Outline, sqlx::Error> {
+    let mut cells = Cells::of(row);
+    Ok(Outline {
+        id: cells.get()?,
+        start: cells.time()?,
+        end: cells.time()?,
+        state: state(cells.get()?)?,
+        summary: cells.text()?,
+    })
+}
+
+fn state(word: &str) -> Result<RunState, sqlx::Error> {
+    RunState::parse(word).ok_or_else(|| unreadable("the state of a run", word))
 }
 
 /// A row of `scrip_reconciliation_fetches`.

@@ -11,6 +11,7 @@ pub(super) const INSERT_REQUEST: &str = include_str!("sql/insert_request.sql");
 pub(super) const INSERT_RUN: &str = include_str!("sql/insert_run.sql");
 pub(super) const RUN: &str = include_str!("sql/run.sql");
 pub(super) const LIST_RUNS: &str = include_str!("sql/list_runs.sql");
+pub(super) const RUNS_OF: &str = include_str!("sql/runs_of.sql");
 pub(super) const UNFINISHED_RUNS: &str = include_str!("sql/unfinished_runs.sql");
 pub(super) const TAKE_UP: &str = include_str!("sql/take_up.sql");
 pub(super) const BEGIN_PASS: &str = include_str!("sql/begin_pass.sql");

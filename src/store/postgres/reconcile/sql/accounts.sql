@@ -1,6 +1,16 @@
--- Every account there is or was, with the ids of all keys that were ever leased of it.
+-- Every account there is or was, with the ids of all keys that were ever leased of it, and when its balance was last told.
 SELECT
-    a.id, a.name, a.workspace, a.balance_nano_usd, now() AS now,
+    a.id, a.name, a.workspace, a.balance_nano_usd,
+    coalesce(
+        (
+            SELECT l.at
+            FROM scrip_audit_log AS l
+            WHERE l.account_id = a.id AND position('"balance_nano_usd":' IN l.changes) > 0
+            ORDER BY l.id DESC
+            LIMIT 1
+        ),
+        a.created_at
+    ) AS balance_at,
     (
         SELECT array_agg(k.key_id::text ORDER BY k.key_id COLLATE "C")
         FROM scrip_account_keys AS k

@@ -1,0 +1,208 @@
+//! Which period the next scheduled run is about: what no run before it has judged, and what one could not judge whole.
+
+use std::time::Duration;
+
+use super::Parts;
+use super::failure::Source;
+use super::run::Halt;
+use super::summary::Summary;
+use crate::ledger::Micros;
+use crate::store::Page;
+use crate::store::reconcile::{Outline, RunState};
+
+/// Who is written as the actor of scheduled runs.
+pub(super) const SCHEDULE: &str = "schedule";
+/// The longest period that a schedule makes up for.
+const MOST_MISSED: Duration = Duration::from_secs(31 * 24 * 3_600);
+/// Scheduled runs of one read, and how many reads look through them at most: a week of one each minute.
+const PAGE: u32 = 1_000;
+const PAGES: u32 = 10;
+
+/// The period of a scheduled run.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Period {
+    start: Micros,
+    end: Micros,
+    came: Came,
+}
+
+/// What came of a scheduled run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Came {
+    /// It judged, or is still at it.
+    Judged,
+    /// It judged without a part of fal's bill.
+    InPart,
+    /// It was given up.
+    GivenUp,
+}
+
+impl Period {
+    fn of(run: &Outline) -> Self {
+        let came = match run.state {
+            RunState::Failed => Came::GivenUp,
+            RunState::Partial if lacks_bill(&run.summary) => Came::InPart,
+            RunState::Running | RunState::Completed | RunState::Partial => Came::Judged,
+        };
+        Self { start: run.start, end: run.end, came }
+    }
+
+    pub(super) const fn end(&self) -> Micros {
+        self.end
+    }
+}
+
+/// Whether another run might fetch what this one could not. A balance is not of the period, and what belonged to a
+/// deleted account nobody can ask for any more.
+fn lacks_bill(summary: &str) -> bool {
+    Summary::from_json(summary)
+        .is_none_or(|kept| kept.failures.iter().any(|failure| failure.source != Source::Balance))
+}
+
+/// The scheduled runs that count for the one that ends at `end`, newest first: those of the longest time that is made up
+/// for, and the newest one however old.
+pub(super) async fn before(parts: &Parts, end: Micros) -> Result<Vec<Period>, Halt> {
+    let oldest = end.plus(missed().saturating_neg());
+    let mut found = Vec::new();
+    let mut before = None;
+    for _ in 0..PAGES {
+        let runs = parts.store.runs_of(SCHEDULE, Page { before, limit: PAGE }).await?;
+        let Some(last) = runs.last() else { break };
+        before = Some(last.id);
+        let is_enough = last.end <= oldest;
+        found.extend(runs.iter().map(Period::of));
+        if is_enough {
+            break;
+        }
+    }
+    Ok(found)
+}
+
+fn missed() -> i64 {
+    i64::try_from(MOST_MISSED.as_micros()).unwrap_or(i64::MAX)
+}
+
+/// Where the scheduled run that ends at `end` begins. In its period is
+/// - what follows the newest one;
+/// - what one was given up for, even if it was given up after the next had begun;
+/// - what one judged in part, if it is due again;
+///
+/// and what lies between, which is judged twice.
+pub(super) fn start(before: &[Period], end: Micros, every: i64) -> Micros {
+    let oldest = end.plus(missed().max(every).saturating_neg());
+    let follows = before.iter().filter(|period| period.came != Came::GivenUp).map(|period| period.end).max();
+    let again = before.iter().filter(|period| period.end > oldest).filter_map(|period| match period.came {
+        Came::Judged => None,
+        Came::InPart => Some(own(period, before)).filter(|own| is_due(own, before, (oldest, end), every)),
+        Came::GivenUp => {
+            let in_vain = covering(period, before, oldest).all(|other| other.came == Came::GivenUp);
+            in_vain.then_some(*period)
+        }
+    });
+    let start = follows.into_iter().chain(again.map(|period| period.start)).min();
+    start.map_or(end.plus(every.saturating_neg()), |start| start.max(oldest))
+}
+
+/// The runs whose period holds all of this one, itself among them.
+fn covering<'a>(
+    period: &'a Period,
+    before: &'a [Period],
+    oldest: Micros,
+) -> impl Iterator<Item = &'a Period> {
+    before.iter().filter(move |other| other.start <= period.start.max(oldest) && other.end >= period.end)
+}
+
+/// What a run was the first to judge: a period that makes up for others is not one more to be made up for.
+fn own(period: &Period, before: &[Period]) -> Period {
+    let earlier = before.iter().filter(|other| other.came != Came::GivenUp && other.end < period.end);
+    let start = earlier.map(|other| other.end).max().map_or(period.start, |end| end.max(period.start));
+    Period { start, ..*period }
+}
+
+/// Whether what was judged in part is to be judged again: by the next run, and while that is in vain by those 3, 7, 15 …
+/// periods after it. An account that is denied for weeks would otherwise make each run judge a month, and find what is
+/// wrong with the others again and again.
+fn is_due(own: &Period, before: &[Period], (oldest, end): (Micros, Micros), every: i64) -> bool {
+    let mut wait: i64 = 0;
+    for other in covering(own, before, oldest) {
+        match other.came {
+            Came::Judged => return false,
+            Came::InPart => wait = wait.saturating_mul(2).saturating_add(every),
+            Came::GivenUp => {}
+        }
+    }
+    end >= own.end.plus(wait)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Came::{GivenUp, InPart, Judged};
+    use super::*;
+
+    const DAY: i64 = 86_400_000_000;
+
+    fn periods(before: &[(i64, i64, Came)]) -> Vec<Period> {
+        let period =
+            |&(start, end, came)| Period { start: Micros(start * DAY), end: Micros(end * DAY), came };
+        before.iter().map(period).collect()
+    }
+
+    /// The day on which the run begins that ends with day 100, after these runs: first day, end, what came of it.
+    fn begins(before: &[(i64, i64, Came)]) -> i64 {
+        start(&periods(before), Micros(100 * DAY), DAY).0 / DAY
+    }
+
+    #[test]
+    fn a_scheduled_run_follows_the_newest_one_judged() {
+        assert_eq!(begins(&[]), 99);
+        assert_eq!(begins(&[(97, 98, Judged), (98, 99, Judged)]), 99);
+        assert_eq!(begins(&[(95, 96, Judged)]), 96, "nothing ran meanwhile");
+        assert_eq!(begins(&[(40, 41, Judged)]), 69, "a month at most");
+    }
+
+    #[test]
+    fn what_was_given_up_is_left_over_until_a_run_has_judged_it() {
+        assert_eq!(begins(&[(98, 99, GivenUp)]), 98);
+        assert_eq!(begins(&[(97, 98, Judged), (98, 99, GivenUp)]), 98);
+        assert_eq!(begins(&[(97, 98, GivenUp), (98, 99, Judged)]), 97, "given up after the next had begun");
+        assert_eq!(begins(&[(96, 97, GivenUp), (96, 98, Judged), (98, 99, Judged)]), 99, "made up for");
+        assert_eq!(begins(&[(96, 97, GivenUp), (96, 98, GivenUp), (98, 99, Judged)]), 96, "tried in vain");
+    }
+
+    #[test]
+    fn what_was_given_up_over_a_month_ago_is_let_be() {
+        assert_eq!(begins(&[(68, 69, GivenUp), (98, 99, Judged)]), 99);
+        assert_eq!(begins(&[(60, 70, GivenUp), (98, 99, Judged)]), 69, "of it, what is younger");
+        assert_eq!(begins(&[(60, 70, GivenUp), (68, 99, Judged)]), 99, "which the last run has judged");
+    }
+
+    #[test]
+    fn what_was_judged_in_part_is_judged_again_by_the_next_run_and_once_that_has_all_no_more() {
+        assert_eq!(begins(&[(97, 98, Judged), (98, 99, InPart)]), 98);
+        assert_eq!(begins(&[(97, 98, InPart), (97, 99, Judged)]), 99, "made up for");
+        assert_eq!(begins(&[(97, 98, InPart), (98, 99, Judged)]), 97, "in part after the next had begun");
+    }
+
+    #[test]
+    fn what_is_judged_in_part_time_and_again_is_tried_again_less_and_less_often() {
+        assert_eq!(begins(&[(97, 98, InPart), (97, 99, InPart)]), 98, "the first in vain, the second new");
+        assert_eq!(begins(&[(96, 97, InPart), (96, 98, InPart), (98, 99, Judged)]), 96, "3 after");
+        assert_eq!(begins(&[(96, 97, InPart), (96, 98, InPart), (96, 99, InPart)]), 98, "each of its own");
+        let thrice = [(92, 93, InPart), (92, 94, InPart), (92, 96, InPart), (96, 99, Judged)];
+        assert_eq!(begins(&thrice), 92, "7 after");
+    }
+
+    #[test]
+    fn an_account_that_is_denied_for_months_makes_no_schedule_judge_a_month_each_day() {
+        let mut before: Vec<Period> = Vec::new();
+        let (mut judged, days) = (0, 200);
+        for day in 1..=days {
+            let (end, every) = (Micros(day * DAY), DAY);
+            let start = start(&before, end, every);
+            assert!(before.last().is_none_or(|last| start <= last.end), "no day is left out");
+            judged += (end.0 - start.0) / DAY;
+            before.push(Period { start, end, came: InPart });
+        }
+        assert!(judged <= 5 * days, "{judged} days of {days} were judged");
+    }
+}
