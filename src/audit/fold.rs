@@ -208,10 +208,16 @@ impl Audit {
             is_due: scope.is_billable_by_now(ended, thresholds.billing_lag_micros),
         };
         let in_period = scope.holds(task.create_time);
+        // One that ended after its own period did had no due bill in the run that was about that: it is held against it by
+        // the run in whose period it ended.
+        let is_left_over = !in_period
+            && scope.reaches(task)
+            && task.complete_time.is_some_and(|complete_time| scope.holds(complete_time));
+        let is_held = in_period || is_left_over;
         let of_user = scope.shows(task.user_id);
         let shown = of_user && pool.selects(account_id);
         self.tally.task_seen(task);
-        if in_period {
+        if is_held {
             self.tally.task_of_period(task, billing, &standing);
         }
         if in_period && of_user {
@@ -235,7 +241,7 @@ impl Audit {
             events_until: scope.events_until(),
         };
         let counts = &mut self.counts;
-        if in_period {
+        if is_held {
             emit(counts, sink, a7(&facts));
             emit(counts, sink, b1(&facts, thresholds));
             emit(counts, sink, b2(&facts));

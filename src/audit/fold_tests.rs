@@ -301,6 +301,7 @@ fn a2_hears_of_bills_of_the_period_and_of_its_tasks_and_of_no_others() {
             task_id: task_id.into(),
             attempts: sample::attempts(&[(online_id, "k1")]),
             create_time,
+            complete_time: Some(create_time.plus(MINUTE)),
             ..world.tasks[0].clone()
         };
         world.tasks.extend([other("t0", "earlier", at(-HOUR)), other("t2", "last", at(9 * DAY))]);
@@ -312,6 +313,34 @@ fn a2_hears_of_bills_of_the_period_and_of_its_tasks_and_of_no_others() {
     assert_eq!(judge(vec![billed_at("stray", at(10 * DAY))]), [Rule::A2], "a bill from after it");
     assert_eq!(judge(vec![billed_at("earlier", at(0))]), [], "a bill of the period, of an older task");
     assert_eq!(judge(vec![billed_at("last", at(10 * DAY))]), [], "a later bill of a task of the period");
+}
+
+#[test]
+fn a_task_that_ran_over_the_end_of_its_period_is_held_against_its_bill_by_the_run_after_it() {
+    // Charged a minute before the period ends, over a minute after it; ten times as dear as its runner said.
+    let run = |later: i64| {
+        let mut world = sound();
+        let (end, lag) = (world.scope.end, Thresholds::default().billing_lag_micros);
+        world.tasks[0].create_time = end.plus(-MINUTE);
+        world.tasks[0].complete_time = Some(end.plus(MINUTE));
+        world.events[0].time = end.plus(MINUTE);
+        world.events[0].cost_nano_usd *= 10;
+        if later > 0 {
+            (world.scope.start, world.scope.end) = (end.plus((later - 1) * DAY), end.plus(later * DAY));
+            world.scope.events_start = end.plus(-DAY);
+        }
+        // Each begins as soon as it may.
+        let begun = world.scope.end.plus(lag);
+        (world.scope.now, world.scope.events_end) = (begun, begun);
+        let (report, out) = world.audit();
+        let rules: Vec<Rule> = out.findings.iter().map(|finding| finding.rule).collect();
+        let of_bill: Vec<Rule> =
+            rules.into_iter().filter(|rule| matches!(rule, Rule::A1 | Rule::B1)).collect();
+        (of_bill, report.totals.pending_tasks)
+    };
+    assert_eq!(run(0), (vec![], 1), "its own run: the bill may be there in part, and the report says so");
+    assert_eq!(run(1), (vec![Rule::B1, Rule::A1], 0), "the next one looks back at it");
+    assert_eq!(run(2), (vec![], 0), "and the one after that no more");
 }
 
 #[test]

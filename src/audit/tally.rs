@@ -136,7 +136,7 @@ impl Tally {
         }
     }
 
-    /// Holds a task of the period against its bill, for A1 and A2; whoever's it is.
+    /// Holds a task of the period, or one that ended in it, against its bill, for A1 and A2; whoever's it is.
     pub(super) fn task_of_period(&mut self, task: &Task, billing: &Billing, standing: &Standing) {
         // Before the lag has passed the bill may be there in part: A1 hears neither of it nor of the record.
         if standing.is_due {
@@ -206,7 +206,7 @@ impl Tally {
             model.sums.add(&sums);
         }
         self.day(day).sums.add(&sums);
-        if billed.is_none() && !standing.is_due {
+        if !standing.is_due {
             self.pending_tasks = self.pending_tasks.saturating_add(1);
         } else if billed.is_none() && !standing.proves_absence {
             self.unjudged_tasks = self.unjudged_tasks.saturating_add(1);

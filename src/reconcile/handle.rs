@@ -7,7 +7,7 @@ use tokio::sync::{Notify, watch};
 use super::usage::{self, UsageAnswer, UsageQuestion};
 use super::watch::Watch;
 use super::worker::Signals;
-use super::{Error, Parts, Summary, Works, period, run};
+use super::{Error, Parts, Summary, Works, period};
 use crate::keypool::AccountId;
 use crate::ledger::limits::{Checks, LINE_CHARS};
 use crate::ledger::{Field, Fingerprint, Limits, Micros, Rejection, Text, UserId};
@@ -143,7 +143,7 @@ impl Handle {
                 return Ok(run);
             }
             // Where anybody has taken it up since, or has ended it, it is looked at again.
-            run::abandon(&self.parts, &run, why).await?;
+            self.parts.store.end_run(&run, why).await?;
         }
     }
 

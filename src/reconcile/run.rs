@@ -163,18 +163,6 @@ async fn is_left(parts: &Parts, run: &Run) -> Result<bool, Halt> {
     Ok(parts.engine.now().await? > run.create_time.plus(COMMAND_LASTS))
 }
 
-/// Ends a run as failed, as it was read; nothing where anybody has taken it up since.
-///
-/// # Errors
-/// Those of the store.
-pub(super) async fn abandon(parts: &Parts, waiting: &Run, why: &str) -> Result<(), StoreError> {
-    let Some(turn) = parts.store.take_up(waiting, 0).await? else { return Ok(()) };
-    match parts.store.update_run(turn, &failed(why)).await {
-        Ok(()) | Err(WriteError::Superseded) => Ok(()),
-        Err(WriteError::Store(error)) => Err(error),
-    }
-}
-
 fn failed(why: &str) -> RunChange {
     RunChange {
         state: Some(RunState::Failed),

@@ -29,8 +29,10 @@ pub(super) struct Period {
 /// What came of a scheduled run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Came {
-    /// It judged, or is still at it.
+    /// It judged.
     Judged,
+    /// It is still at it: what it is about is no other's.
+    AtIt,
     /// It judged without a part of fal's bill.
     InPart,
     /// It was given up.
@@ -42,7 +44,8 @@ impl Period {
         let came = match run.state {
             RunState::Failed => Came::GivenUp,
             RunState::Partial if lacks_bill(&run.summary) => Came::InPart,
-            RunState::Running | RunState::Completed | RunState::Partial => Came::Judged,
+            RunState::Running => Came::AtIt,
+            RunState::Completed | RunState::Partial => Came::Judged,
         };
         Self { start: run.start, end: run.end, came }
     }
@@ -91,9 +94,14 @@ fn missed() -> i64 {
 pub(super) fn start(before: &[Period], end: Micros, every: i64) -> Micros {
     let oldest = end.plus(missed().max(every).saturating_neg());
     let follows = before.iter().filter(|period| period.came != Came::GivenUp).map(|period| period.end).max();
+    // The newest run got the whole bill: what kept those before it from theirs has passed.
+    let newest = before.iter().filter(|period| period.came != Came::GivenUp).max_by_key(|period| period.end);
+    let has_passed = newest.is_some_and(|newest| newest.came == Came::Judged);
     let again = before.iter().filter(|period| period.end > oldest).filter_map(|period| match period.came {
-        Came::Judged => None,
-        Came::InPart => Some(own(period, before)).filter(|own| is_due(own, before, (oldest, end), every)),
+        Came::Judged | Came::AtIt => None,
+        Came::InPart => Some(own(period, before)).filter(|own| {
+            is_open(own, before, oldest) && (has_passed || end >= due(own, before, oldest, every))
+        }),
         Came::GivenUp => {
             let in_vain = covering(period, before, oldest).all(|other| other.came == Came::GivenUp);
             in_vain.then_some(*period)
@@ -119,24 +127,23 @@ fn own(period: &Period, before: &[Period]) -> Period {
     Period { start, ..*period }
 }
 
-/// Whether what was judged in part is to be judged again: by the next run, and while that is in vain by those 3, 7, 15 …
-/// periods after it. An account that is denied for weeks would otherwise make each run judge a month, and find what is
-/// wrong with the others again and again.
-fn is_due(own: &Period, before: &[Period], (oldest, end): (Micros, Micros), every: i64) -> bool {
-    let mut wait: i64 = 0;
-    for other in covering(own, before, oldest) {
-        match other.came {
-            Came::Judged => return false,
-            Came::InPart => wait = wait.saturating_mul(2).saturating_add(every),
-            Came::GivenUp => {}
-        }
-    }
-    end >= own.end.plus(wait)
+/// Whether no run has judged all of it, nor is at it.
+fn is_open(own: &Period, before: &[Period], oldest: Micros) -> bool {
+    covering(own, before, oldest).all(|other| matches!(other.came, Came::InPart | Came::GivenUp))
+}
+
+/// When what was judged in part is to be judged again while runs go on to lack a part of the bill: by the next one, and by
+/// those 3, 7, 15 … periods after it. An account that is denied for weeks would otherwise make each run judge a month,
+/// and find what is wrong with the others again and again.
+fn due(own: &Period, before: &[Period], oldest: Micros, every: i64) -> Micros {
+    let tries = covering(own, before, oldest).filter(|other| other.came == Came::InPart);
+    let wait = tries.fold(0_i64, |wait, _| wait.saturating_mul(2).saturating_add(every));
+    own.end.plus(wait)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::Came::{GivenUp, InPart, Judged};
+    use super::Came::{AtIt, GivenUp, InPart, Judged};
     use super::*;
 
     const DAY: i64 = 86_400_000_000;
@@ -186,10 +193,32 @@ mod tests {
     #[test]
     fn what_is_judged_in_part_time_and_again_is_tried_again_less_and_less_often() {
         assert_eq!(begins(&[(97, 98, InPart), (97, 99, InPart)]), 98, "the first in vain, the second new");
-        assert_eq!(begins(&[(96, 97, InPart), (96, 98, InPart), (98, 99, Judged)]), 96, "3 after");
+        assert_eq!(begins(&[(96, 97, InPart), (96, 98, InPart), (98, 99, AtIt)]), 96, "3 after");
         assert_eq!(begins(&[(96, 97, InPart), (96, 98, InPart), (96, 99, InPart)]), 98, "each of its own");
-        let thrice = [(92, 93, InPart), (92, 94, InPart), (92, 96, InPart), (96, 99, Judged)];
+        let thrice = [(92, 93, InPart), (92, 94, InPart), (92, 96, InPart), (96, 99, AtIt)];
         assert_eq!(begins(&thrice), 92, "7 after");
+    }
+
+    #[test]
+    fn once_a_run_has_the_whole_bill_all_that_was_judged_in_part_is_judged_by_the_next() {
+        let thrice = [(93, 94, InPart), (93, 95, InPart), (93, 97, InPart), (97, 99, Judged)];
+        assert_eq!(begins(&thrice), 93);
+        // Whatever the number of days that an account was denied, none within a month is left out.
+        for denied in 1..=29 {
+            let mut before = periods(&[(0, 1, Judged)]);
+            for day in 2..=denied + 4 {
+                let (end, every) = (Micros(day * DAY), DAY);
+                let start = start(&before, end, every);
+                let came = if day <= denied + 1 { InPart } else { Judged };
+                before.push(Period { start, end, came });
+            }
+            let whole: Vec<&Period> = before.iter().filter(|period| period.came == Judged).collect();
+            for day in 1..=denied {
+                let (start, end) = (Micros(day * DAY), Micros((day + 1) * DAY));
+                let judged = whole.iter().any(|period| period.start <= start && period.end >= end);
+                assert!(judged, "{denied} days denied, day {day} is left out");
+            }
+        }
     }
 
     #[test]

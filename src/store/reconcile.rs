@@ -172,6 +172,10 @@ pub trait ReconcileStore: Send + Sync + 'static {
     /// nearer to being given up.
     fn set_aside(&self, turn: Turn, again: i64, counts: bool) -> BoxFuture<'_, Result<(), WriteError>>;
 
+    /// Ends a run as failed, as it was read, for a reason; nothing where anybody took it up since, or it is over. Whoever
+    /// works at it has lost it; whoever works at another one has not.
+    fn end_run<'a>(&'a self, run: &'a Run, why: &'a str) -> BoxFuture<'a, Result<(), StoreError>>;
+
     /// Changes a run.
     fn update_run<'a>(&'a self, turn: Turn, change: &'a RunChange) -> BoxFuture<'a, Result<(), WriteError>>;
 

@@ -139,13 +139,12 @@ impl World {
                 to_nano_usd,
             });
         }
-        if !self.in_period(created) {
-            return;
-        }
-        if self.is_shown(task) {
+        let in_period = self.in_period(created);
+        if in_period && self.is_shown(task) {
             outcome.billed += sum;
         }
-        if !self.is_due(ended.0) {
+        let ended_in_period = task.complete_time.is_some_and(|time| self.in_period(time.0));
+        if !(in_period || reached && ended_in_period) || !self.is_due(ended.0) {
             return;
         }
         let mut record = |name: String, billed: i128, recorded: i128| {

@@ -61,6 +61,23 @@ async fn a_run_that_is_abandoned_is_over_whoever_works_at_it() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn to_end_a_run_that_waits_for_its_turn_takes_nothing_from_the_one_at_work() {
+    let (world, at_work) = left().await;
+    world.fal.world().plan(Route::Events, 1, Fault::Delay(Duration::from_millis(300)));
+    let server = world.reconciler();
+    let handle = server.handle();
+    eventually("the events are asked for", || async { events_asked(&world).len() == 1 }).await;
+    let before = handle.get(at_work).await.unwrap();
+    let waiting = handle.start(&day(), &Text::from(COMMAND)).await.unwrap().run.id;
+    let ended = handle.abandon(waiting, "nobody waits").await.unwrap();
+    assert_eq!((ended.state, ended.attempt), (RunState::Failed, 0));
+    let run = over(&handle, at_work).await.run;
+    assert_eq!((run.state, run.attempt, run.tries), (RunState::Completed, before.attempt, before.tries));
+    assert_eq!(events_asked(&world).len(), 1);
+    server.drain().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_fal_has_answered_is_counted_and_never_goes_back() {
     let world = World::new().await;
     world.credit(7, 1_000).await;

@@ -92,6 +92,10 @@ impl ReconcileStore for SlowRuns {
         self.runs.take_up(run, again)
     }
 
+    fn end_run<'a>(&'a self, run: &'a Run, why: &'a str) -> Answer<'a, ()> {
+        self.runs.end_run(run, why)
+    }
+
     fn set_aside(&self, turn: Turn, again: i64, counts: bool) -> Answer<'_, (), WriteError> {
         self.runs.set_aside(turn, again, counts)
     }

@@ -187,6 +187,10 @@ impl ReconcileStore for PostgresReconcile {
         Box::pin(self.raise(run, again))
     }
 
+    fn end_run<'a>(&'a self, run: &'a Run, why: &'a str) -> BoxFuture<'a, Result<(), StoreError>> {
+        Box::pin(self.end_as_read(run, why))
+    }
+
     fn set_aside(&self, turn: Turn, again: i64, counts: bool) -> BoxFuture<'_, Result<(), WriteError>> {
         Box::pin(self.give_back(turn, again, counts))
     }

@@ -59,6 +59,11 @@ impl PostgresReconcile {
         }
     }
 
+    pub(super) async fn end_as_read(&self, run: &Run, why: &str) -> Result<(), StoreError> {
+        let statement = sqlx::query(include_str!("sql/end_run.sql")).bind(run.id).bind(run.attempt).bind(why);
+        self.desk().await?.execute("ending a run", statement).await.map(drop)
+    }
+
     pub(super) async fn give_back(&self, turn: Turn, again: i64, counts: bool) -> Result<(), WriteError> {
         let statement =
             sqlx::query(include_str!("sql/set_aside.sql")).bind(turn.run_id).bind(again).bind(counts);

@@ -80,6 +80,10 @@ impl ReconcileStore for SqliteReconcile {
         self.raise(run, again).boxed()
     }
 
+    fn end_run<'a>(&'a self, run: &'a Run, why: &'a str) -> BoxFuture<'a, Result<(), StoreError>> {
+        self.end_as_read(run, why).boxed()
+    }
+
     fn set_aside(&self, turn: Turn, again: i64, counts: bool) -> BoxFuture<'_, Result<(), WriteError>> {
         self.give_back(turn, again, counts).boxed()
     }

@@ -81,6 +81,18 @@ impl SqliteReconcile {
         session.end(done).await
     }
 
+    pub(super) async fn end_as_read(&self, run: &Run, why: &str) -> Result<(), StoreError> {
+        let mut session = self.session.lock().await;
+        let done = async {
+            let (connection, now) = session.open().await?;
+            let ended =
+                sqlx::query(sql::END_RUN).bind(run.id).bind(run.attempt).bind(why).bind(time::to_text(now));
+            ended.execute(connection).await.map(drop).map_err(|error| store_error("ending a run", error))
+        };
+        let done = done.await;
+        session.end(done).await
+    }
+
     pub(super) async fn give_back(&self, turn: Turn, again: i64, counts: bool) -> Result<(), WriteError> {
         self.within(turn, "setting a run aside", |now| {
             let again = time::to_text(now.plus(again));

@@ -13,6 +13,7 @@ pub(super) const RUN: &str = include_str!("sql/run.sql");
 pub(super) const LIST_RUNS: &str = include_str!("sql/list_runs.sql");
 pub(super) const RUNS_OF: &str = include_str!("sql/runs_of.sql");
 pub(super) const UNFINISHED_RUNS: &str = include_str!("sql/unfinished_runs.sql");
+pub(super) const END_RUN: &str = include_str!("sql/end_run.sql");
 pub(super) const TAKE_UP: &str = include_str!("sql/take_up.sql");
 pub(super) const BEGIN_PASS: &str = include_str!("sql/begin_pass.sql");
 pub(super) const SET_ASIDE: &str = include_str!("sql/set_aside.sql");
