@@ -21,8 +21,9 @@ use super::{
 ///
 /// **Tasks**: every task created in the period, of every user, and every other task that one of the events names
 /// (those only account for their events; they are judged by their own period's audit). Where `events_start` is before
-/// the period, also the tasks since then that are still open: a task that its own period's audit saw too early is judged
-/// here by the rules on what nobody settles, B3 and B6.
+/// the period, also the tasks since then that were open when it began: what its own period's audit saw too early is judged
+/// here. Of one that is still open that is by the rules on what nobody settles, B3 and B6; one that has ended in this period
+/// is held against its bill.
 #[derive(Debug)]
 pub struct Audit {
     scope: Scope,

@@ -85,7 +85,8 @@ pub struct Extent {
     pub pass: i64,
     /// Tasks created in [start, end) are judged.
     pub tasks: (Micros, Micros),
-    /// Events of [start, end). Where it starts before `tasks`, tasks created since then that are still open come along.
+    /// Events of [start, end). Where it starts before `tasks`, tasks created since then that are open, or were when the
+    /// period began, come along.
     pub events: (Micros, Micros),
     /// The workspaces whose events count, each once, with the account that stands for it in this run: those that were
     /// fetched through it.

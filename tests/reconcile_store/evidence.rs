@@ -219,7 +219,9 @@ pub(crate) async fn tasks_are_those_of_the_period_and_those_that_events_name(ben
     assert_eq!(task_ids(&tasks), ["last", "first", "twice", "before"], "each once, whatever names it");
 }
 
-pub(crate) async fn tasks_from_before_the_period_come_along_while_they_are_open(bench: &mut Bench) {
+pub(crate) async fn tasks_from_before_the_period_come_along_while_they_are_open_or_were_when_it_began(
+    bench: &mut Bench,
+) {
     let run = bench.begin().await;
     for (task_id, days, more) in [
         ("too old", 3, "status = 'pending', completed_at = NULL"),
@@ -229,10 +231,13 @@ pub(crate) async fn tasks_from_before_the_period_come_along_while_they_are_open(
     ] {
         bench.task(task_id, 1, START - days * DAY, more).await;
     }
+    // Each ends a minute after it was created.
+    bench.task("just ended", 1, START - MINUTE - 1, "").await;
+    bench.task("ended in the period", 1, START - MINUTE, "").await;
     assert_eq!(all_tasks(&mut *bench.evidence(run).await).await, []);
     let extent = Extent { events: (Micros(START - 2 * DAY), PERIOD.1), ..extent(run) };
     let tasks = all_tasks(&mut *bench.store.evidence(&extent).await.unwrap()).await;
-    assert_eq!(task_ids(&tasks), ["pending", "processing"]);
+    assert_eq!(task_ids(&tasks), ["ended in the period", "pending", "processing"]);
 }
 
 pub(crate) async fn a_lease_is_live_until_it_expires_or_is_released(bench: &mut Bench) {

@@ -59,7 +59,7 @@ macro_rules! reconcile_suite {
                     tasks_and_events_come_in_the_order_of_their_bytes,
                     a_task_comes_with_all_its_attempts,
                     tasks_are_those_of_the_period_and_those_that_events_name,
-                    tasks_from_before_the_period_come_along_while_they_are_open,
+                    tasks_from_before_the_period_come_along_while_they_are_open_or_were_when_it_began,
                     a_lease_is_live_until_it_expires_or_is_released,
                     accounts_come_with_every_key_that_was_ever_leased,
                     a_snapshot_does_not_see_what_is_written_later,

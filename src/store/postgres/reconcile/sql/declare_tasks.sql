@@ -1,5 +1,5 @@
 -- The tasks a run judges, by the least of their request ids and their own: those of the period, those from before it
--- that are still open, and any other that an event names.
+-- that are open or were when it began, and any other that an event names.
 DECLARE run_tasks NO SCROLL CURSOR FOR
 SELECT
     t.task_id, t.user_id, t.app_name, a.online_ids, a.key_ids, t.online_task_id, t.api_key, t.status, t.money,
@@ -13,7 +13,8 @@ FROM (
     SELECT p.id FROM ts_fal_tasks AS p WHERE p.created_at >= $1::timestamptz AND p.created_at < $2::timestamptz
     UNION ALL
     SELECT o.id FROM ts_fal_tasks AS o
-    WHERE o.created_at >= $3::timestamptz AND o.created_at < $1::timestamptz AND o.status IN ('pending', 'processing')
+    WHERE o.created_at >= $3::timestamptz AND o.created_at < $1::timestamptz
+      AND (o.status IN ('pending', 'processing') OR o.completed_at >= $1::timestamptz)
     UNION ALL
     SELECT n.id FROM (
         SELECT DISTINCT b.user_id, b.task_id
@@ -25,7 +26,8 @@ FROM (
     JOIN ts_fal_tasks AS n ON n.task_id = k.task_id AND n.user_id = k.user_id
     WHERE NOT (n.created_at >= $1::timestamptz AND n.created_at < $2::timestamptz)
       AND NOT (
-          n.created_at >= $3::timestamptz AND n.created_at < $1::timestamptz AND n.status IN ('pending', 'processing')
+          n.created_at >= $3::timestamptz AND n.created_at < $1::timestamptz
+          AND (n.status IN ('pending', 'processing') OR coalesce(n.completed_at >= $1::timestamptz, false))
       )
 ) AS i
 JOIN ts_fal_tasks AS t ON t.id = i.id

@@ -1,4 +1,4 @@
--- Other tasks to be read: those that an event names, and those from before the period that are still open.
+-- Other tasks to be read: those that an event names, and those from before the period that are open or were when it began.
 INSERT INTO temp.run_others (task_id)
 SELECT a.task_id
 FROM temp.run_events AS e
@@ -7,4 +7,4 @@ WHERE NOT EXISTS (SELECT 1 FROM temp.run_period AS p WHERE p.user_id = a.user_id
 UNION
 SELECT t.task_id
 FROM ts_fal_tasks AS t
-WHERE t.created_at >= ?1 AND t.created_at < ?2 AND t.status IN ('pending', 'processing')
+WHERE t.created_at >= ?1 AND t.created_at < ?2 AND (t.status IN ('pending', 'processing') OR t.completed_at >= ?2)
