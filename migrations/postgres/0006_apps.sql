@@ -14,3 +14,6 @@ BEGIN
     $alter$;
 END
 $$;
+
+-- The runs of one actor, newest first: those of the schedule, whatever others were begun.
+CREATE INDEX scrip_reconciliations_actor ON scrip_reconciliations (actor, id);

@@ -18,3 +18,6 @@ WHEN CASE WHEN json_valid(NEW.allowed_apps) AND json_type(NEW.allowed_apps) = 'a
 BEGIN
     SELECT RAISE(ABORT, 'allowed_apps must be a JSON array of texts');
 END;
+
+-- The runs of one actor, newest first: those of the schedule, whatever others were begun.
+CREATE INDEX scrip_reconciliations_actor ON scrip_reconciliations (actor, id);

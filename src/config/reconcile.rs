@@ -171,7 +171,7 @@ impl ScheduleArgs {
     /// Reconciliation's options, with these settings.
     ///
     /// # Errors
-    /// If a time is too short to keep.
+    /// If a time is too short or too long to keep.
     pub fn options(
         &self,
         settings: reconcile::Settings,
@@ -185,6 +185,10 @@ impl ScheduleArgs {
             if given.is_some_and(|HumanDuration(given)| given < LEAST) {
                 return Err(format!("{name} must be 1m or more"));
             }
+        }
+        // What is left out is made up for within that.
+        if self.reconcile_every.is_some_and(|HumanDuration(every)| every > reconcile::MOST_MISSED) {
+            return Err("reconcile-every must be 31d or less".to_owned());
         }
         let reconcile_every = self.reconcile_every.map(|HumanDuration(every)| every);
         let asked = self.balance_every.map(|HumanDuration(every)| every);

@@ -235,12 +235,19 @@ impl Judge<'_> {
         Ok(())
     }
 
-    /// Hands every broken invariant of the ledgers to the audit, up to a number; answers how many more there are.
+    /// Hands every broken invariant of the ledgers to the audit that it is to tell of, up to a number; answers how many
+    /// more of them there are.
     async fn verify(&self, audit: &mut Audit, keeper: &mut Keeper<'_>) -> Result<u64, Halt> {
         let snapshot = self.reader.audit_snapshot().await?;
         let mut found = Vec::new();
         let mut unlisted: u64 = 0;
-        let mut hear = |disagreement| {
+        let users = &self.run.user_ids;
+        let mut hear = |disagreement: engine::Disagreement| {
+            let disagreement = of_verify(&disagreement);
+            let is_asked_for = |user_id: i64| users.is_empty() || users.contains(&user_id);
+            if !disagreement.user_id.is_none_or(is_asked_for) {
+                return;
+            }
             if found.len() < MOST_DISAGREEMENTS {
                 found.push(disagreement);
             } else {
@@ -256,7 +263,7 @@ impl Judge<'_> {
             verified = engine::verify(snapshot, &mut hear, &mut show) => verified?,
         };
         for disagreement in &found {
-            audit.disagreement(&of_verify(disagreement), &mut keeper.out);
+            audit.disagreement(disagreement, &mut keeper.out);
         }
         Ok(unlisted)
     }

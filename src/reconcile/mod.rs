@@ -53,6 +53,7 @@ pub use failure::{Failure, Reason, Source};
 pub use handle::{Handle, Start, Started};
 pub use progress::{Phase, Progress};
 pub use retry::Retry;
+pub use schedule::MOST_MISSED;
 pub use settings::Settings;
 pub use summary::Summary;
 pub use usage::{UsageAnswer, UsageLine, UsageQuestion};

@@ -12,8 +12,8 @@ use crate::store::reconcile::{Outline, RunState};
 
 /// Who is written as the actor of scheduled runs.
 pub(super) const SCHEDULE: &str = "schedule";
-/// The longest period that a schedule makes up for.
-const MOST_MISSED: Duration = Duration::from_secs(31 * 24 * 3_600);
+/// The longest period that a schedule makes up for, and the longest there is between two of its runs.
+pub const MOST_MISSED: Duration = Duration::from_secs(31 * 24 * 3_600);
 /// Scheduled runs of one read, and how many reads look through them at most: a week of one each minute.
 const PAGE: u32 = 1_000;
 const PAGES: u32 = 10;

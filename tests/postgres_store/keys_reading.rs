@@ -330,7 +330,8 @@ async fn an_account_from_before_the_key_pool_gets_a_workspace_of_its_own_and_sta
     // Back to the first version: the tables of the second away, its row of either list too; the sixth is about them.
     execute(
         &url,
-        "DROP TABLE scrip_workspaces, scrip_account_keys, scrip_leases, scrip_audit_log, ts_fal_account; \
+        "DROP INDEX scrip_reconciliations_actor; \
+         DROP TABLE scrip_workspaces, scrip_account_keys, scrip_leases, scrip_audit_log, ts_fal_account; \
          ALTER TABLE scrip_requests DROP COLUMN lease_id; \
          DELETE FROM scrip_schema WHERE version IN (2, 6); DELETE FROM scrip_migrations WHERE version IN (2, 6)",
     )

@@ -7,7 +7,7 @@ use scrip::fal::fake::Event;
 use scrip::reconcile::{RunState, Summary};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
 
-use crate::world::{DAY, HOUR, MODEL, SECOND, START, World};
+use crate::world::{DAY, HOUR, MODEL, SECOND, START, World, day};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn books_that_agree_have_no_findings() {
@@ -157,4 +157,28 @@ async fn a_task_that_its_own_days_run_saw_too_early_is_found_stuck_by_the_next_d
     reconciler.drain().await;
     assert_eq!(outcome.rules(), ["B6"]);
     assert_eq!(outcome.findings[0].task_id.as_deref(), Some("stuck"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_asks_for_one_user_is_told_of_that_users_ledger_however_many_others_are_broken() {
+    let world = World::new().await;
+    world.account("a", "w").await;
+    world.later();
+    let path = world.folder.path().join("scrip.db");
+    let mut connection = sqlx::sqlite::SqliteConnectOptions::new().filename(path).connect().await.unwrap();
+    let broken = "WITH RECURSIVE n (id) AS (SELECT 1 UNION ALL SELECT id + 1 FROM n WHERE id < 1100)
+        INSERT INTO ts_users (id, points_balance, cash_balance, points_held, cash_held, entry_seq, chain_hash,
+            last_entry_at, created_at, updated_at)
+        SELECT CASE id WHEN 1100 THEN 99999 ELSE id END, 777, 0, 0, 0, 0, zeroblob(32), '2025-01-01 00:00:00.000000',
+            '2025-01-01 00:00:00.000000', '2025-01-01 00:00:00.000000' FROM n";
+    let done = sqlx::query(broken).execute(&mut connection).await.unwrap();
+    assert_eq!(done.rows_affected(), 1_100);
+    connection.close().await.unwrap();
+    let reconciler = world.reconciler();
+    let start = scrip::reconcile::Start { user_ids: vec![99_999], ..day() };
+    let outcome = crate::world::reconcile(&reconciler.handle(), start).await;
+    reconciler.drain().await;
+    let users: BTreeSet<Option<i64>> = outcome.findings.iter().map(|finding| finding.user_id).collect();
+    assert_eq!(users, BTreeSet::from([Some(99_999)]));
+    assert_eq!(outcome.summary.unwrap().unlisted_disagreements, 0);
 }

@@ -146,7 +146,12 @@ async fn audit(args: &AuditCommand, desk: &Desk) -> Result<ExitCode, Failure> {
     tokio::select! {
         biased;
         done = report(args, desk, begun.run.id) => done,
-        signal = interrupts.next() => interrupt::end(&desk.handle, begun.run.id, signal).await,
+        signal = interrupts.next() => tokio::select! {
+            biased;
+            ended = interrupt::end(&desk.handle, begun.run.id, signal) => ended,
+            // Whoever says it twice does not wait for the database.
+            (_, code) = interrupts.next() => std::process::exit(i32::from(code)),
+        },
     }
 }
 
