@@ -290,6 +290,9 @@ fn wrong_options_name_their_place() {
     desk.run("serve --log nonsense=nonsense").refused_with(2, &["log: ", "nonsense"]);
     desk.run("serve --default-hold-ttl 48h --max-hold-ttl 24h")
         .refused_with(2, &["default-hold-ttl", "max-hold-ttl"]);
+    desk.run("serve --reconcile-every 32d").refused_with(2, &["reconcile-every", "31d or less"]);
+    let late = desk.run("tokens create late --role biller --expires-in 0s");
+    assert!(late.code == 2 && late.err.contains("of no use"), "{late:?}");
     desk.run("serve --lanes 2").refused_with(2, &["lanes", "SQLite"]);
     desk.set("SCRIP_DRAIN_TIMEOUT", "30");
     desk.run("serve").refused_with(2, &["SCRIP_DRAIN_TIMEOUT", "\"30\"", "unit"]);

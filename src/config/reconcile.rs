@@ -75,7 +75,7 @@ pub struct AuditArgs {
 pub struct ScheduleArgs {
     /// Reconcile by itself, each time such a length of time (24h) is over and billed; costs are applied [default: never]
     ///
-    /// The lengths are counted from 1970 in UTC: with 24h a run begins each day, the billing lag after midnight UTC,
+    /// From 1m to 31d. The lengths are counted from 1970 in UTC: with 24h a run begins each day, the billing lag after midnight UTC,
     /// and is about the day that ended. However many replicas there are, one of them does it.
     #[arg(long, env = "SCRIP_RECONCILE_EVERY", value_name = "DURATION")]
     pub reconcile_every: Option<HumanDuration>,

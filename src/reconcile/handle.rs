@@ -142,7 +142,8 @@ impl Handle {
             if run.state != RunState::Running {
                 return Ok(run);
             }
-            // Where anybody has taken it up since, or has ended it, it is looked at again.
+            // Where anybody has taken it up since, or has ended it, it is looked at again: takings-up are seconds apart, so
+            // that this comes to its end at the second look.
             self.parts.store.end_run(&run, why).await?;
         }
     }

@@ -56,8 +56,10 @@ pub(super) async fn end(
             "stopped by {name}: reconciliation {run_id} was over before, as {}",
             run.state.as_str().to_uppercase()
         ),
-        Err(_) => eprintln!(
-            "stopped by {name}: reconciliation {run_id} could not be ended; a server goes on with it within a day of its \
+        // Nobody reads: nor would this be read.
+        Err(Failure::NobodyReads) => {}
+        Err(Failure::Refused(why) | Failure::CouldNotRun(why)) => eprintln!(
+            "stopped by {name}: reconciliation {run_id} could not be ended ({why}); a server goes on with it within a day of its \
              beginning, else it ends as FAILED"
         ),
     }
